@@ -1,0 +1,1 @@
+"""The pure middle of Wattle: what things are and what is decided. No I/O, no clock, no asyncio."""

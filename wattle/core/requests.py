@@ -1,0 +1,211 @@
+"""What people ask: one struct per operation. Fields named in the operation's path come from the path, the others
+from the query (GET, DELETE) or the JSON body. Unknown fields are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Format = Literal["json", "yaml", "toml"]
+
+
+class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The fields of one question."""
+
+
+class ListWorkflows(Request, kw_only=True):
+    limit: int = 500
+    offset: int = 0
+    status: str | None = None
+    tag: str | None = None
+
+
+class CreateWorkflow(Request, kw_only=True):
+    """Either `document` (the JSON form) or `text` in `format`. `base_dir` is what a relative working directory
+    is relative to; `source` the absolute path of the file the text came from; `replace` takes the name over from
+    another source; `name` renames."""
+
+    document: dict[str, Any] | None = None
+    text: str | None = None
+    format: Format = "yaml"
+    base_dir: str | None = None
+    source: str = ""
+    name: str | None = None
+    replace: bool = False
+
+
+class ReplaceWorkflow(CreateWorkflow, kw_only=True):
+    workflow: str
+
+
+class GetWorkflow(Request, kw_only=True):
+    workflow: str
+
+
+class DeleteWorkflow(Request, kw_only=True):
+    workflow: str
+
+
+class StartWorkflow(Request, kw_only=True):
+    """`environment` is the client's whole environment, its tokens stripped; absent, the coordinator's own is used.
+    `python` is the interpreter whose folder goes first on PATH (kernels and SDK). `jobs` is `-j`. `key` makes a
+    repeated request start only one run."""
+
+    workflow: str
+    params: dict[str, Any] = {}
+    jobs: int | None = None
+    environment: dict[str, str] | None = None
+    key: str | None = None
+
+
+class StopWorkflow(Request, kw_only=True):
+    workflow: str
+    grace: float | None = None
+
+
+class RerunWorkflow(Request, kw_only=True):
+    """`from_worker`: that worker and all below it run again; `failed`: what did not complete, and all below it.
+    Neither: everything. The environment is the earlier run's unless one is sent."""
+
+    workflow: str
+    from_worker: str | None = None
+    failed: bool = False
+    jobs: int | None = None
+    environment: dict[str, str] | None = None
+
+
+class PlanWorkflow(Request, kw_only=True):
+    workflow: str
+    params: dict[str, Any] = {}
+    jobs: int | None = None
+
+
+class ListWorkers(Request, kw_only=True):
+    workflow: str
+
+
+class ListRuns(Request, kw_only=True):
+    workflow: str
+    limit: int = 100
+    before: int | None = None
+
+
+class ListAllRuns(Request, kw_only=True):
+    limit: int = 100
+    before: int | None = None
+    active: bool = False
+
+
+class GetRun(Request, kw_only=True):
+    workflow: str
+    number: int
+
+
+class WatchRun(Request, kw_only=True):
+    workflow: str
+
+
+class GetGraph(Request, kw_only=True):
+    workflow: str
+
+
+class GetTimeline(Request, kw_only=True):
+    workflow: str
+
+
+class GetWorker(Request, kw_only=True):
+    workflow: str
+    worker: str
+
+
+class DeleteWorker(Request, kw_only=True):
+    workflow: str
+    worker: str
+
+
+class StartWorker(Request, kw_only=True):
+    workflow: str
+    worker: str
+    environment: dict[str, str] | None = None
+
+
+class StopWorker(Request, kw_only=True):
+    workflow: str
+    worker: str
+
+
+class RestartWorker(Request, kw_only=True):
+    workflow: str
+    worker: str
+
+
+class ReadLogs(Request, kw_only=True):
+    """`stream` None reads both. Offsets are bytes. `tail` (lines) wins over `offset`. `attempt` None is the newest."""
+
+    workflow: str
+    worker: str
+    stream: Literal["stdout", "stderr"] | None = None
+    attempt: int | None = None
+    offset: int = 0
+    limit: int = 1 << 20
+    tail: int | None = None
+
+
+class FollowLogs(Request, kw_only=True):
+    """`position` is `attempt.out.err`, the next byte of each file: the id of the last chunk that was seen."""
+
+    workflow: str
+    worker: str
+    stream: Literal["stdout", "stderr"] | None = None
+    position: str | None = None
+    tail: int | None = None
+
+
+class GetOutput(Request, kw_only=True):
+    workflow: str
+    worker: str
+    port: str
+
+
+class FollowEvents(Request, kw_only=True):
+    """`after` is the last sequence number seen; `follow` false ends the stream at the present."""
+
+    workflow: str
+    after: int = 0
+    follow: bool = True
+
+
+class FollowAllEvents(Request, kw_only=True):
+    after: int = 0
+    follow: bool = True
+
+
+class ValidateDocument(Request, kw_only=True):
+    document: dict[str, Any] | None = None
+    text: str | None = None
+    format: Format = "yaml"
+    base_dir: str | None = None
+
+
+class GetHealth(Request, kw_only=True):
+    pass
+
+
+class PruneRuns(Request, kw_only=True):
+    """Runs that ended more than `older_than` seconds ago, beyond the newest `keep` of each workflow.
+    With `dry_run` they are only listed."""
+
+    workflow: str | None = None
+    older_than: float = 0.0
+    keep: int = 0
+    dry_run: bool = True
+
+
+class HandOver(Request, kw_only=True):
+    """`rank` of the newcomer (`server`, `background`, `foreground`), or None to end the coordinator (`wattle down`).
+    `stop_runs` stops what runs first."""
+
+    rank: Literal["server", "background", "foreground"] | None = None
+    stop_runs: bool = False
