@@ -126,7 +126,9 @@ class Batch(msgspec.Struct, kw_only=True):
 class Launch(msgspec.Struct, kw_only=True):
     """Everything the executor needs to make one process: decided by the core, performed by the supervisor.
 
-    `limits` maps a counter (`slots`, `run:7`, `group:7/train`, `cpus`, …) to (what this process takes, the total):
+    `set_aside` renames what an earlier attempt left (old path -> new path, skipped when there is nothing) and `links`
+    makes symbolic links (link path -> target text), both before `directories`; `outputs` that are files in the run folder
+    need no making. `limits` maps a counter (`slots`, `run:7`, `group:7/train`, `cpus`, …) to (what this process takes, the total):
     the supervisor starts the attempt when every counter has room, in the order of arrival. `directories` are made
     first (the working directory among them), then `files` are written (path -> text; those in `scripts` become
     executable), then the process starts with `argv` in `cwd`. `env` is laid over the base environment `env_id`.
@@ -147,6 +149,8 @@ class Launch(msgspec.Struct, kw_only=True):
     python: str | None = None
     """The selector of §3 (`.venv`, `conda:geo`, `kernel:geo`, a path); the executor resolves it."""
     setup: str = ""
+    set_aside: dict[str, str] = {}
+    links: dict[str, str] = {}
     directories: tuple[str, ...] = ()
     files: dict[str, str] = {}
     scripts: tuple[str, ...] = ()
