@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 Why = Literal["exit", "timeout"]
+NotStartedReason = Literal["could-not-start", "input-missing"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -66,11 +67,13 @@ class WorkerExited(Event, frozen=True, kw_only=True, tag="worker-exited"):
 
 
 class WorkerNotStarted(Event, frozen=True, kw_only=True, tag="worker-not-started"):
-    """There never was a process: no such executable, no right, no disk. `message` says which."""
+    """There never was a process: no such executable, no right, no disk, or (`input-missing`) no outside file that
+    it reads. `message` says which."""
 
     worker: str
     attempt: int
     message: str
+    reason: NotStartedReason = "could-not-start"
 
 
 class WorkerWithdrawn(Event, frozen=True, kw_only=True, tag="worker-withdrawn"):

@@ -165,10 +165,9 @@ class Instance(_Model, frozen=True, kw_only=True):
 
 
 class RunOptions(_Model, frozen=True, kw_only=True):
-    """What a start may say beyond the document: `-j`, only these workers, whose results are taken over."""
+    """What a start may say beyond the document: `-j`, and whose results are taken over."""
 
     jobs: int | None = None
-    only: tuple[str, ...] = ()
     reused: dict[str, str] = {}
     """Instance name -> the address `workflow@n` whose result is taken over."""
     origin: str = ""

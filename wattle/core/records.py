@@ -66,7 +66,11 @@ class RunHead(msgspec.Struct, kw_only=True):
 
 
 class AttemptRecord(msgspec.Struct, kw_only=True):
-    """One attempt of one instance; attempt 0 is an instance that ended without any (cancelled, reused)."""
+    """One attempt of one instance; attempt 0 is an instance that ended without any (cancelled, reused).
+
+    `status` and `reason` are the attempt's; `phase` is the instance's for as long as this attempt is its newest, so
+    a worker's status follows from the `phase` of its newest attempt.
+    """
 
     run: int
     worker: str

@@ -1,0 +1,116 @@
+"""Which ready workers are launched next, within every limit. Pure: it counts, it never waits.
+
+A *counter* is a name with a total: `slots` (the coordinator's limit), `run:7`, `group:7/train`, `cpus`, `memory`,
+`gpus`. An attempt takes its share of each counter from its launch to its end. Up to twice the total may be launched,
+so that the supervisor, which holds the totals themselves, always has the next process at hand; what is launched and
+not yet started can be withdrawn. A sequential run is never launched ahead, because the next worker is not known yet.
+
+Among runs the one with the fewest workers in flight is served first, ties by age; inside a run, in order of becoming
+ready.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+
+from wattle.core.models import Worker
+from wattle.core.run import Run
+
+Limits = dict[str, tuple[float, float]]
+AHEAD = 2
+
+
+class Dispatcher:
+    """Counts what is in flight. `totals` has `slots`, and `cpus`, `memory` and `gpus` where they are known."""
+
+    def __init__(self, totals: Mapping[str, float]) -> None:
+        self.totals = dict(totals)
+        self.used: dict[str, float] = {}
+        self._held: dict[str, Limits] = {}
+        self._limits: dict[tuple[int, str], Limits] = {}
+
+    def limits(self, run: Run, index: int) -> Limits:
+        """Counter -> (what this worker takes, the total)."""
+        worker = run.definitions[run.workers[index].instance.worker]
+        key = (run.spec.id, worker.name)
+        if key not in self._limits:
+            self._limits[key] = self._make_limits(run, worker)
+        return self._limits[key]
+
+    def run_limit(self, run: Run) -> int:
+        """How many workers of this run may run at once."""
+        limits = [int(self.totals["slots"])]
+        limits += [limit for limit in (run.spec.document.max_concurrent_workers, run.spec.options.jobs) if limit]
+        return 1 if run.sequential else min(limits)
+
+    def picks(self, runs: Iterable[Run]) -> Iterator[tuple[Run, int]]:
+        """Every worker that may be launched now, one after the other. The caller launches each one
+        (`WorkerLaunched`, `hold`) before it asks for the next."""
+        queue = [(run.in_flight, run.spec.id, run) for run in runs if run.open and run.ready]
+        heapq.heapify(queue)
+        while queue and self._room("slots", 1, self.totals["slots"], AHEAD):
+            _, run_id, run = heapq.heappop(queue)
+            index = self._next(run)
+            if index is not None:
+                yield run, index
+                heapq.heappush(queue, (run.in_flight, run_id, run))
+
+    def hold(self, nonce: str, limits: Limits) -> None:
+        """An attempt is in flight from now on."""
+        self._held[nonce] = limits
+        self._count(limits, +1)
+
+    def release(self, nonce: str) -> None:
+        """The attempt is over; releasing twice is harmless."""
+        limits = self._held.pop(nonce, None)
+        if limits is not None:
+            self._count(limits, -1)
+
+    def forget(self, run: Run) -> None:
+        """The run is closed."""
+        for key in [key for key in self._limits if key[0] == run.spec.id]:
+            del self._limits[key]
+
+    def _next(self, run: Run) -> int | None:
+        """The worker of this run that became ready first, of those whose counters have room."""
+        heads = []
+        for limit_class in list(run.ready):
+            head = run.head(limit_class)
+            if head is None:
+                del run.ready[limit_class]
+            else:
+                heads.append(head)
+        for _, index in sorted(heads):
+            if self._fits(run, index):
+                return index
+        return None
+
+    def _fits(self, run: Run, index: int) -> bool:
+        ahead = 1 if run.sequential else AHEAD
+        return all(self._room(counter, amount, total, ahead if counter.startswith("run:") else AHEAD)
+                   for counter, (amount, total) in self.limits(run, index).items())  # fmt: skip
+
+    def _room(self, counter: str, amount: float, total: float, ahead: int) -> bool:
+        return self.used.get(counter, 0) + amount <= total * ahead
+
+    def _count(self, limits: Limits, sign: int) -> None:
+        for counter, (amount, _) in limits.items():
+            left = self.used.get(counter, 0) + sign * amount
+            if left <= 0:
+                self.used.pop(counter, None)
+            else:
+                self.used[counter] = left
+
+    def _make_limits(self, run: Run, worker: Worker) -> Limits:
+        slots = self.totals["slots"]
+        limits: Limits = {"slots": (1, slots)}
+        if self.run_limit(run) < slots or run.sequential:
+            limits[f"run:{run.spec.id}"] = (1, self.run_limit(run))
+        if worker.max_concurrent is not None:
+            limits[f"group:{run.spec.id}/{worker.name}"] = (1, worker.max_concurrent)
+        for counter in ("cpus", "memory", "gpus"):
+            amount = getattr(worker.resources, counter)
+            if amount and counter in self.totals:
+                limits[counter] = (amount, self.totals[counter])
+        return limits
