@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from wattle.core.errors import InvalidRequest
+from wattle.core.operations import BY_NAME
+
 Format = Literal["json", "yaml", "toml"]
 
 
@@ -209,3 +212,17 @@ class HandOver(Request, kw_only=True):
 
     rank: Literal["server", "background", "foreground"] | None = None
     stop_runs: bool = False
+
+
+def request_for(name: str, fields: dict[str, Any], *, text: bool = False) -> Request:
+    """The request of an operation from plain fields; with `text`, values may be text as in a query.
+
+    Raises:
+        InvalidRequest: a field is missing, unknown or of the wrong type; the message names it.
+    """
+    kind: type[Request] = globals()[BY_NAME[name].request]
+    try:
+        return msgspec.convert(fields, kind, strict=not text)
+    except msgspec.ValidationError as error:
+        known = ", ".join(kind.__struct_fields__) or "none"
+        raise InvalidRequest(f"{name}: {error}", f"its fields are: {known}") from None

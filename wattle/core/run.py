@@ -117,6 +117,8 @@ class Run:
         self.started_at: float | None = None
         self.completed_at: float | None = None
         self.changed: set[int] = set()
+        self.tally = {"created": len(self.workers)}
+        """Workers by status."""
         self._order = 0
         self._effects: list[ev.Effect] = []
         self._at = 0.0
@@ -150,10 +152,7 @@ class Run:
 
     def counts(self) -> dict[str, int]:
         """Workers by status; statuses with none are left out."""
-        counts: dict[str, int] = {}
-        for worker in self.workers:
-            counts[STATUS[worker.phase]] = counts.get(STATUS[worker.phase], 0) + 1
-        return counts
+        return {status: count for status, count in self.tally.items() if count}
 
     def limit_class(self, index: int) -> str:
         """Workers of one class are under the same limits: those without limits of their own share the class ''."""
@@ -454,6 +453,9 @@ class Run:
             raise AssertionError(f"no transition {before} -> {phase} ({story})")
         self.in_flight += (phase in IN_FLIGHT) - (before in IN_FLIGHT)
         progress.phase = phase
+        if STATUS[before] != STATUS[phase]:
+            self.tally[STATUS[before]] -= 1
+            self.tally[STATUS[phase]] = self.tally.get(STATUS[phase], 0) + 1
         if progress.attempts:
             progress.attempts[-1].phase = phase
             if phase in IN_FLIGHT:
