@@ -1,0 +1,475 @@
+"""The turn: take, decide, remember; then, and only then, tell and act. Nothing else changes a run.
+
+    take      everything the inbox holds: executor events, timers, requests
+    decide    `run.apply(event)` in memory, then launch what the dispatcher allows
+    remember  events, new states and launch intents in one transaction, in a writer thread
+    tell      watchers and readers get what that transaction made true
+    act       effects are performed; each ends as a new event in the inbox
+
+Laws: the coordinator runs on one event loop and shares nothing with other threads but the batch it hands to the
+writer. The writer never lingers: it commits whatever gathered while the previous commit ran. What a commit has not
+made durable is neither told nor acted upon; the one exception is a full or broken disk, where processes that must
+end are ended although it cannot be written yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from wattle.core import events as ev
+from wattle.core.dispatch import Dispatcher
+from wattle.core.errors import StorageError, WattleError
+from wattle.core.launch import Launcher
+from wattle.core.ports import Clock, Executor, Store
+from wattle.core.records import AttemptRecord, Batch, JournalMark, Launch, OutputRef, RunRecord, WorkflowRecord
+from wattle.core.run import FINAL, IN_FLIGHT, Run
+
+T = TypeVar("T")
+RETRY_COMMIT_SECONDS = 1.0
+LOOP_PROBE_SECONDS = 0.25
+
+
+class LiveRun:
+    """A run in memory: its state machine, its row, and who watches it."""
+
+    def __init__(self, record: RunRecord, run: Run, launcher: Launcher) -> None:
+        self.record = record
+        self.run = run
+        self.launcher = launcher
+        self.watchers: set[Watcher] = set()
+        self.closed = asyncio.Event()
+        self.news = News()
+        self.cpu_mark = time.process_time()
+
+    def summarize(self, overhead: float) -> RunRecord:
+        """The row as it is now; a copy, because the writer thread reads it."""
+        run = self.run
+        self.record = RunRecord(
+            spec=self.record.spec, status=run.status, phase=run.phase, reason=run.reason, cause=run.cause,
+            created_at=self.record.created_at, started_at=run.started_at, completed_at=run.completed_at,
+            counts=run.counts(), overhead=overhead,
+        )  # fmt: skip
+        return self.record
+
+
+class News:
+    """A bell for any number of listeners: each waits for the event that was current when it looked."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def current(self) -> asyncio.Event:
+        """The event that the next news sets. Take it before looking at the state."""
+        return self._event
+
+    def ring(self) -> None:
+        """There is news."""
+        event, self._event = self._event, asyncio.Event()
+        event.set()
+
+
+class Watcher:
+    """Someone who follows a run: the indexes that changed since they last looked, and a bell."""
+
+    def __init__(self) -> None:
+        self.changed: set[int] = set()
+        self.bell = asyncio.Event()
+        self._heard = 0.0
+
+    async def next(self, closed: asyncio.Event, pause: float) -> None:
+        """Wait for news, but at least `pause` seconds since the last ones unless the run closes."""
+        await self.bell.wait()
+        loop = asyncio.get_running_loop()
+        rest = self._heard + pause - loop.time()
+        if rest > 0 and not closed.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(closed.wait(), rest)
+        self._heard = loop.time()
+        self.bell.clear()
+
+
+class _Pending:
+    """What has been decided and is not yet durable."""
+
+    def __init__(self) -> None:
+        self.batch = Batch(events=[], attempts={}, runs={}, workflows={}, keys={})
+        self.effects: list[tuple[LiveRun, ev.Effect]] = []
+        self.touched: dict[int, set[int]] = {}
+        self.waiters: list[tuple[asyncio.Future[object], Callable[[], object]]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.batch or self.effects or self.waiters)
+
+
+class Coordinator:
+    """Drives every unfinished run of one store. `totals` is what the dispatcher counts against; `log_root` is
+    where the workers' logs lie; `save_environment(path, variables)` and `load_environment(path)` keep a run's base
+    environment in a private file."""
+
+    def __init__(
+        self, store: Store, executor: Executor, clock: Clock, *, totals: Mapping[str, float], log_root: str,
+        environments: tuple[Callable[[str, Mapping[str, str]], None], Callable[[str], dict[str, str]]],
+    ) -> None:  # fmt: skip
+        self.store = store
+        self.executor = executor
+        self.clock = clock
+        self.log_root = log_root
+        self.save_environment, self.load_environment = environments
+        self.dispatcher = Dispatcher(totals)
+        self.runs: dict[int, LiveRun] = {}
+        self.ready = False
+        self.seq = store.last_seq()
+        """The newest event that is durable."""
+        self.trouble = ""
+        """Why nothing can be written at the moment; empty when all is well."""
+        self.lag = 0.0
+        """The event loop's lateness, seconds, the worst of the newest probes."""
+        self.listeners: list[Callable[[], None]] = []
+        """Called after every commit that holds events."""
+        self.on_idle: Callable[[], None] | None = None
+        self._run_id = store.last_run_id()
+        self._inbox: list[tuple[int, ev.AnyEvent, JournalMark | None]] = []
+        self._pending = _Pending()
+        self._writing: _Pending | None = None
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="wattle-writer")
+        self._scheduled = False
+        self._closed = False
+        self._timers: dict[tuple[int, int], asyncio.TimerHandle] = {}
+        self._loop = asyncio.get_running_loop()
+        self._lock = asyncio.Lock()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    # ---- in -------------------------------------------------------------------------------------------------
+
+    def post(self, run: int, event: ev.AnyEvent, mark: JournalMark | None = None) -> None:
+        """Put an event into the inbox."""
+        self._inbox.append((run, event, mark))
+        self._schedule()
+
+    def adopt(self, live: LiveRun) -> None:
+        """Take a run into memory: a new one, or one restored from the store."""
+        self.runs[live.run.spec.id] = live
+        self.executor.busy(len(self.runs))
+
+    def remember(self, *, run: LiveRun | None = None, workflow: WorkflowRecord | None = None,
+                 key: tuple[str, str] | None = None, mark: JournalMark | None = None) -> None:  # fmt: skip
+        """Put rows into the next transaction."""
+        batch = self._pending.batch
+        if run is not None:
+            batch.runs[run.run.spec.id] = run.summarize(0.0)
+        if workflow is not None:
+            batch.workflows[workflow.name.casefold()] = workflow
+        if key is not None:
+            batch.keys[key[0]] = key[1]
+        if mark is not None:
+            batch.mark = mark
+        self._schedule()
+
+    def next_run_id(self) -> int:
+        """A run id that was never used."""
+        self._run_id += 1
+        return self._run_id
+
+    @property
+    def lock(self) -> asyncio.Lock:
+        """Held while a request reads the store, decides and waits for its commit."""
+        return self._lock
+
+    async def read(self, look: Callable[[], T]) -> T:
+        """The result of `look`, called at a moment when it sees only what is, or now becomes, durable.
+
+        Raises StorageError when it cannot become durable now.
+        """
+        if not self._pending and not self._inbox and self._writing is None:
+            return look()
+        if self.trouble:
+            raise StorageError(self.trouble, "it goes on by itself when the disk can be written again")
+        future: asyncio.Future[object] = self._loop.create_future()
+        self._pending.waiters.append((future, look))
+        self._schedule()
+        return await future  # type: ignore[return-value]
+
+    async def settled(self) -> None:
+        """Wait until everything posted so far is durable."""
+        await self.read(lambda: None)
+
+    # ---- take, decide ---------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        if not self._scheduled and not self._closed:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        inbox, self._inbox = self._inbox, []
+        for run_id, event, mark in inbox:
+            if mark is not None:
+                self._pending.batch.mark = mark
+            live = self.runs.get(run_id)
+            if live is not None and live.run.status not in FINAL:
+                self._decide(live, event)
+        self._launch_ready()
+        if self._pending and self._writing is None:
+            self._flush()
+
+    def _decide(self, live: LiveRun, event: ev.AnyEvent) -> None:
+        run, pending = live.run, self._pending
+        before = run.phase, run.cause
+        effects = run.apply(event)
+        pending.batch.events.append((run.spec.id, event))
+        pending.effects.extend((live, effect) for effect in effects)
+        for index in run.changed:
+            progress = run.workers[index]
+            if progress.phase not in IN_FLIGHT and progress.nonce:
+                self.dispatcher.release(progress.nonce)
+            record = progress.latest
+            if record is not None:
+                pending.batch.attempts[run.spec.id, progress.instance.name, record.attempt] = record
+        pending.touched.setdefault(run.spec.id, set()).update(run.changed)
+        run.changed.clear()
+        if (run.phase, run.cause) != before:
+            pending.batch.runs[run.spec.id] = live.summarize(self._overhead(live))
+
+    def _launch_ready(self) -> None:
+        if not self.ready or self.trouble:
+            return
+        now = self.clock.now()
+        for run, index in self.dispatcher.picks([live.run for live in self.runs.values()]):
+            progress = run.workers[index]
+            nonce = secrets.token_hex(8)
+            self.dispatcher.hold(nonce, self.dispatcher.limits(run, index))
+            launched = ev.WorkerLaunched(at=now, worker=progress.instance.name, attempt=progress.attempt + 1,
+                                         nonce=nonce)  # fmt: skip
+            self._decide(self.runs[run.spec.id], launched)
+
+    def _overhead(self, live: LiveRun) -> float:
+        """CPU seconds of this process and its supervisor since the run began, shared with the other active runs."""
+        now = time.process_time()
+        share = (now - live.cpu_mark) / max(1, len(self.runs))
+        live.cpu_mark = now
+        return live.record.overhead + share
+
+    # ---- remember -------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, _Pending()
+        pending.batch.attempts = {key: _copy(record) for key, record in pending.batch.attempts.items()}
+        looked: list[tuple[asyncio.Future[object], object, Exception | None]] = []
+        for future, look in pending.waiters:
+            try:
+                looked.append((future, look(), None))
+            except Exception as error:  # noqa: BLE001  a reader's error is the reader's answer
+                looked.append((future, None, error))
+        self._writing = pending
+        self._quiet.clear()
+        if not pending.batch:
+            self._committed(pending, looked)
+            return
+        done = self._writer.submit(self.store.commit, pending.batch)
+        done.add_done_callback(lambda result: self._call_back(self._written, pending, looked, result))
+
+    def _call_back(self, function: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _written(self, pending: _Pending, looked: list[tuple[asyncio.Future[object], object, Exception | None]],
+                 result: Future[int]) -> None:  # fmt: skip
+        error = result.exception()
+        if error is None:
+            self.seq = result.result()
+            self.trouble = ""
+            self._committed(pending, looked)
+            return
+        self.trouble = error.message if isinstance(error, WattleError) else f"the database failed: {error}"
+        for future, _, _ in looked:
+            if not future.done():
+                future.set_exception(StorageError(self.trouble, "it goes on by itself once that is mended"))
+        self._end_what_must_end(pending)
+        if self._closed:
+            self._quiet.set()
+            return
+        self._loop.call_later(RETRY_COMMIT_SECONDS, self._retry, pending)
+
+    def _retry(self, pending: _Pending) -> None:
+        done = self._writer.submit(self.store.commit, pending.batch)
+        done.add_done_callback(lambda result: self._call_back(self._written, pending, [], result))
+
+    def abandon(self, live: LiveRun) -> None:
+        """Forget a new run whose first commit failed, so that it does not begin by itself later."""
+        self.runs.pop(live.run.spec.id, None)
+        for pending in (self._writing, self._pending):
+            if pending is not None:
+                pending.batch.runs.pop(live.run.spec.id, None)
+                pending.batch.workflows.pop(live.run.spec.workflow.casefold(), None)
+                pending.batch.events = [pair for pair in pending.batch.events if pair[0] != live.run.spec.id]
+                pending.batch.attempts = {key: row for key, row in pending.batch.attempts.items()
+                                          if key[0] != live.run.spec.id}  # fmt: skip
+                pending.effects = [pair for pair in pending.effects if pair[0] is not live]
+        self.executor.busy(len(self.runs))
+
+    def _end_what_must_end(self, pending: _Pending) -> None:
+        stops = [(live, effect) for live, effect in pending.effects if isinstance(effect, ev.StopWorker)]
+        pending.effects = [pair for pair in pending.effects if not isinstance(pair[1], ev.StopWorker)]
+        for live, effect in stops:
+            self.stop_process(live, effect)
+
+    # ---- tell, act ------------------------------------------------------------------------------------------
+
+    def _committed(self, pending: _Pending,
+                   looked: Sequence[tuple[asyncio.Future[object], object, Exception | None]]) -> None:  # fmt: skip
+        self._writing = None
+        told = {run_id: self.runs[run_id] for run_id in pending.touched if run_id in self.runs}
+        self._act(pending)
+        for run_id, live in told.items():
+            live.news.ring()
+            for watcher in live.watchers:
+                watcher.changed |= pending.touched[run_id]
+                watcher.bell.set()
+        for future, value, error in looked:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+        if pending.batch.mark is not None:
+            self.executor.acknowledge(pending.batch.mark)
+        if pending.batch.events:
+            for listener in self.listeners:
+                listener()
+        if self._pending and not self._scheduled:
+            self._flush()
+        elif not self._pending:
+            self._quiet.set()
+
+    def _act(self, pending: _Pending) -> None:
+        starts: list[tuple[LiveRun, ev.StartWorker]] = []
+        for live, effect in pending.effects:
+            if isinstance(effect, ev.StartWorker):
+                starts.append((live, effect))
+            elif isinstance(effect, ev.StopWorker):
+                self.stop_process(live, effect)
+            elif isinstance(effect, ev.SetTimer):
+                self.set_timer(live, effect)
+            else:
+                self._close_run(live)
+        if starts:
+            self.send(starts)
+
+    def send(self, starts: Sequence[tuple[LiveRun, ev.StartWorker]]) -> None:
+        """Hand committed launches to the executor."""
+        launches = []
+        for live, effect in starts:
+            progress = live.run.workers[effect.index]
+            if progress.nonce != effect.nonce or progress.phase not in IN_FLIGHT:
+                continue
+            try:
+                launches.append(self._prepare(live, effect))
+            except (WattleError, OSError) as error:
+                message = error.message if isinstance(error, WattleError) else str(error)
+                self.post(live.run.spec.id, ev.WorkerNotStarted(
+                    at=self.clock.now(), worker=progress.instance.name, attempt=effect.attempt, message=message,
+                ))  # fmt: skip
+        if launches:
+            self.executor.start(launches)
+
+    def _prepare(self, live: LiveRun, effect: ev.StartWorker) -> Launch:
+        run = live.run
+        return live.launcher.launch(
+            run.workers[effect.index].instance, effect.attempt, effect.nonce,
+            locate=lambda index, port: self.locate(live, index, port),
+            limits=self.dispatcher.limits(run, effect.index),
+        )  # fmt: skip
+
+    def locate(self, live: LiveRun, index: int, port: str) -> OutputRef:
+        """Where an instance's output lies: in this run, or in the run it was taken over from."""
+        progress = live.run.workers[index]
+        return live.launcher.output(progress.instance, port, reused_from=progress.reused_from,
+                                    ended=progress.phase == "completed")  # fmt: skip
+
+    def stop_process(self, live: LiveRun, effect: ev.StopWorker) -> None:
+        """Ask the executor to end an attempt with its worker's grace."""
+        worker = live.run.definitions[live.run.workers[effect.index].instance.worker]
+        grace = worker.grace if worker.grace is not None else live.run.spec.document.grace
+        self.executor.stop(effect.nonce, grace)
+
+    def set_timer(self, live: LiveRun, effect: ev.SetTimer) -> None:
+        """Post `TimerFired` when the delay is over."""
+        run_id, name = live.run.spec.id, live.run.workers[effect.index].instance.name
+
+        def fire() -> None:
+            self._timers.pop((run_id, effect.index), None)
+            self.post(run_id, ev.TimerFired(at=self.clock.now(), worker=name, attempt=effect.attempt))
+
+        self._timers[run_id, effect.index] = self._loop.call_later(effect.delay, fire)
+
+    def _close_run(self, live: LiveRun) -> None:
+        del self.runs[live.run.spec.id]
+        for key in [key for key in self._timers if key[0] == live.run.spec.id]:
+            self._timers.pop(key).cancel()
+        self.dispatcher.forget(live.run)
+        self.executor.busy(len(self.runs))
+        live.closed.set()
+        for watcher in live.watchers:
+            watcher.bell.set()
+        self._open_queued(live.run.spec.workflow)
+        if not self.runs and self.on_idle is not None:
+            self.on_idle()
+
+    def _open_queued(self, workflow: str) -> None:
+        """A run that was queued behind the one just closed begins (`overlap: queue`)."""
+        others = [live for live in self.runs.values() if live.run.spec.workflow == workflow]
+        if others and not any(live.run.open for live in others):
+            first = min(others, key=lambda live: live.run.spec.number)
+            self.post(first.run.spec.id, ev.RunOpened(at=self.clock.now()))
+
+    # ---- life -----------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """From now on ready workers are launched."""
+        self.ready = True
+        self._schedule()
+        self._probe(self._loop.time())
+
+    def _probe(self, due: float) -> None:
+        late = max(0.0, self._loop.time() - due)
+        self.lag = max(late, self.lag * 0.9)
+        if not self._closed:
+            due = self._loop.time() + LOOP_PROBE_SECONDS
+            self._loop.call_later(LOOP_PROBE_SECONDS, self._probe, due)
+
+    async def stop(self) -> None:
+        """Finish the turn and let go: nothing more is decided, everything decided is durable. Workers run on."""
+        self.ready = False
+        if not self.trouble:
+            with contextlib.suppress(WattleError):
+                await self.settled()
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        if not self.trouble:
+            await self._quiet.wait()
+        self._writer.shutdown(wait=True)
+        for live in self.runs.values():
+            live.closed.set()
+            live.news.ring()
+            for watcher in live.watchers:
+                watcher.bell.set()
+
+    @property
+    def stopped(self) -> bool:
+        """It has let go."""
+        return self._closed
+
+
+def _copy(record: AttemptRecord) -> AttemptRecord:
+    copied: AttemptRecord = record.__copy__()
+    return copied

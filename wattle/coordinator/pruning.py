@@ -1,0 +1,72 @@
+"""Forgetting old runs: their rows, their logs and their run folders, and nothing that Wattle did not make."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+
+from wattle.core.places import run_dir, run_log_dir
+from wattle.core.ports import Store
+from wattle.core.records import RunHead
+from wattle.core.replies import Pruned
+from wattle.core.requests import PruneRuns
+from wattle.core.run import FINAL
+
+PAGE = 500
+
+
+class Pruner:
+    """Prunes ended runs of one store; `active` are the ids of runs that must stay."""
+
+    def __init__(self, store: Store, log_root: str, now: float, active: set[int]) -> None:
+        self._store = store
+        self._log_root = log_root
+        self._now = now
+        self._active = active
+
+    def prune(self, request: PruneRuns) -> Pruned:
+        """List what would go, or (`dry_run` false) let it go: rows first, so that a kill leaves only files."""
+        chosen = self._choose(request)
+        folders = {head.id: self._folders(head) for head in chosen}
+        size = sum(_size(folder) for paths in folders.values() for folder in paths)
+        if not request.dry_run and chosen:
+            self._store.prune([head.id for head in chosen])
+            for paths in folders.values():
+                for path in paths:
+                    shutil.rmtree(path, ignore_errors=True)
+        return Pruned(runs=[f"{head.workflow}@{head.number}" for head in chosen], bytes=size, dry_run=request.dry_run)
+
+    def _choose(self, request: PruneRuns) -> list[RunHead]:
+        seen: dict[str, int] = defaultdict(int)
+        chosen: list[RunHead] = []
+        before: int | None = None
+        while True:
+            page = self._store.runs(request.workflow, limit=PAGE, before=before)
+            for head in page:
+                seen[head.workflow] += 1
+                old = head.completed_at is not None and self._now - head.completed_at >= request.older_than
+                ended = head.status in FINAL and head.id not in self._active
+                if ended and old and seen[head.workflow] > request.keep:
+                    chosen.append(head)
+            if len(page) < PAGE:
+                return chosen
+            before = page[-1].id
+
+    def _folders(self, head: RunHead) -> list[str]:
+        record = self._store.run(head.workflow, head.number)
+        folders = [run_log_dir(self._log_root, head.workflow, head.number)]
+        if record is not None:
+            folders.append(run_dir(record.spec.document, head.workflow, head.number))
+        return [folder for folder in folders if os.path.isdir(folder) and not os.path.islink(folder)]
+
+
+def _size(folder: str) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size
+            except OSError:
+                continue
+    return total

@@ -1,0 +1,266 @@
+"""How a run comes to be: a plain start, a rerun that takes results over, or one worker alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from wattle.coordinator.coordinator import Coordinator, LiveRun
+from wattle.coordinator.recovery import live_run
+from wattle.core import events as ev
+from wattle.core import graph
+from wattle.core.document import unavailable
+from wattle.core.errors import Conflict, InvalidRequest, NotAvailable, NotFound, StorageError
+from wattle.core.expand import expand, resolve_params, resolve_rows
+from wattle.core.models import Instance, RunOptions, RunSpec, Worker, Workflow
+from wattle.core.places import collisions, environment_file, output_path
+from wattle.core.ports import Store
+from wattle.core.records import AttemptRecord, RunRecord, WorkflowRecord
+from wattle.core.run import Run
+
+RUNS_SEARCHED = 50
+"""How many runs back `start` looks for the inputs of a worker."""
+
+
+class Start:
+    """What a run is begun with. `rows` is given when an earlier run's are kept."""
+
+    def __init__(self, document: Workflow, *, params: Mapping[str, Any], options: RunOptions,
+                 environment: Mapping[str, str], key: str | None = None,
+                 rows: Mapping[str, tuple[dict[str, Any], ...]] | None = None) -> None:  # fmt: skip
+        self.document = document
+        self.params = params
+        self.options = options
+        self.environment = environment
+        self.key = key
+        self.rows = rows
+
+
+def check_overlap(coordinator: Coordinator, record: WorkflowRecord) -> None:
+    """Raises Conflict when the workflow allows one run at a time and one is active."""
+    if record.document.overlap != "refuse":
+        return
+    for live in coordinator.runs.values():
+        if live.run.spec.workflow == record.name:
+            raise Conflict(
+                f"{live.run.spec.address} is still running, and {record.name} allows one run at a time.",
+                f"wattle attach {live.run.spec.address}, wattle stop {live.run.spec.address}, "
+                "or write `overlap: queue` or `overlap: allow` into the document",
+                code="run-active",
+            )
+
+
+async def open_run(coordinator: Coordinator, record: WorkflowRecord, begin: Start,
+                   glob: Callable[[str], list[str]]) -> LiveRun:  # fmt: skip
+    """Make the run, remember it, and return it once that is durable."""
+    if coordinator.trouble:
+        raise StorageError(coordinator.trouble, "nothing new is started until it can be written again")
+    live = await asyncio.to_thread(_make, coordinator, record, begin, glob)
+    spec = live.run.spec
+    coordinator.remember(workflow=msgspec.structs.replace(record, last_run=spec.number))
+    coordinator.adopt(live)
+    coordinator.remember(run=live, key=(begin.key, spec.address) if begin.key else None)
+    coordinator.executor.base_environment(live.launcher.env_id, begin.environment)
+    queued = record.document.overlap == "queue" and any(
+        other.run.spec.workflow == record.name for other in coordinator.runs.values() if other is not live
+    )
+    if not queued:
+        coordinator.post(spec.id, ev.RunOpened(at=coordinator.clock.now()))
+    try:
+        await coordinator.settled()
+    except StorageError:
+        coordinator.abandon(live)
+        raise
+    return live
+
+
+def _make(coordinator: Coordinator, record: WorkflowRecord, begin: Start,
+          glob: Callable[[str], list[str]]) -> LiveRun:  # fmt: skip
+    document = begin.document
+    refused = unavailable(document)
+    if refused:
+        raise NotAvailable(f"{document.name} needs what this version cannot run yet: {refused[0].message}",
+                           refused[0].hint)  # fmt: skip
+    params = begin.params if begin.rows is not None else resolve_params(document, begin.params)
+    rows = begin.rows if begin.rows is not None else resolve_rows(document, params, glob)
+    _check_resources(coordinator, document)
+    spec = RunSpec(
+        id=coordinator.next_run_id(), workflow=record.name, number=record.last_run + 1, document=document,
+        params=dict(params), rows=dict(rows), options=begin.options,
+    )  # fmt: skip
+    instances = expand(document, spec.rows)
+    clashes = collisions(spec, instances)
+    if clashes:
+        raise InvalidRequest(f"two workers of {document.name} would write one file: {clashes[0]}",
+                             "give each its own path, for example with ${each.…} in it")  # fmt: skip
+    coordinator.save_environment(
+        environment_file(coordinator.log_root, spec.workflow, spec.number), begin.environment
+    )
+    run_record = RunRecord(spec=spec, created_at=coordinator.clock.now())
+    return live_run(run_record, Run(spec, instances), coordinator.store, coordinator.log_root,
+                    dict(begin.environment))  # fmt: skip
+
+
+def _check_resources(coordinator: Coordinator, document: Workflow) -> None:
+    for worker in document.workers:
+        for name in ("cpus", "memory", "gpus"):
+            wanted, total = getattr(worker.resources, name), coordinator.dispatcher.totals.get(name)
+            if wanted and total is not None and wanted > total:
+                raise InvalidRequest(f"{document.name}/{worker.name} asks for {wanted:g} {name}, and this machine "
+                                     f"has {total:g}", f"lower `resources: {name}` of {worker.name}")  # fmt: skip
+
+
+# ---- rerun ----------------------------------------------------------------------------------------------------
+
+
+def environment_of(coordinator: Coordinator, record: RunRecord) -> dict[str, str]:
+    """The base environment that an earlier run was given."""
+    spec = record.spec
+    return coordinator.load_environment(environment_file(coordinator.log_root, spec.workflow, spec.number))
+
+
+def rerun(store: Store, record: RunRecord, run: Run, from_worker: str | None, failed: bool,  # noqa: FBT001
+          jobs: int | None, environment: Mapping[str, str]) -> Start:  # fmt: skip
+    """The start of a new run with the earlier run's document, params and rows, taking over what need not run."""
+    again = _wanted_again(run, from_worker, failed=failed)
+    upstream = [progress.instance.upstream for progress in run.workers]
+    reused: dict[str, str] = {}
+    if again is not None:
+        kept = {i for i in range(len(run.workers)) if i not in again and run.workers[i].phase == "completed"}
+        changed = {i for i in kept if not _outputs_unchanged(store, run, i)}
+        kept -= graph.descendants(upstream, changed | (set(range(len(run.workers))) - kept)) | changed
+        reused = {run.workers[i].instance.name: run.workers[i].reused_from or run.spec.address for i in kept}
+    spec = record.spec
+    options = RunOptions(jobs=jobs if jobs is not None else spec.options.jobs, reused=reused,
+                         origin=f"rerun of {spec.address}")  # fmt: skip
+    return Start(spec.document, params=spec.params, options=options, environment=environment, rows=spec.rows)
+
+
+def _wanted_again(run: Run, from_worker: str | None, *, failed: bool) -> set[int] | None:
+    """The instances that must run again; None for all."""
+    upstream = [progress.instance.upstream for progress in run.workers]
+    wanted: set[int] = set()
+    if from_worker is not None:
+        indexes = run.name_to_indexes(from_worker)
+        if not indexes:
+            raise NotFound(f"{run.spec.address} has no worker {from_worker}.", f"wattle status {run.spec.address}")
+        wanted |= set(indexes)
+    if failed:
+        wanted |= {i for i, progress in enumerate(run.workers) if progress.phase != "completed"}
+        if not wanted:
+            raise Conflict(f"Every worker of {run.spec.address} completed, so there is nothing failed to run again.",
+                           f"wattle rerun {run.spec.address} runs all of it", code="nothing-failed")  # fmt: skip
+    if from_worker is None and not failed:
+        return None
+    return wanted | graph.descendants(upstream, wanted)
+
+
+def _outputs_unchanged(store: Store, run: Run, index: int) -> bool:
+    """Whether every file that a completed instance left is still as it was recorded (size and time)."""
+    progress = run.workers[index]
+    recorded = progress.latest
+    spec = run.spec
+    if progress.reused_from:
+        workflow, _, number = progress.reused_from.rpartition("@")
+        origin = store.run(workflow, int(number))
+        if origin is None:
+            return False
+        spec = origin.spec
+        recorded = _completed(store, origin, progress.instance.name)
+    if recorded is None:
+        return False
+    for port, seen in recorded.outputs.items():
+        if seen is None:
+            continue
+        try:
+            now = os.stat(output_path(spec, progress.instance, port))
+        except OSError:
+            return False
+        if (now.st_size, now.st_mtime_ns) != tuple(seen):
+            return False
+    return True
+
+
+def _completed(store: Store, origin: RunRecord, name: str) -> AttemptRecord | None:
+    attempts = [seen for seen in store.attempts(origin.spec.id, name) if seen.phase == "completed"]
+    return attempts[-1] if attempts else None
+
+
+# ---- one worker alone -----------------------------------------------------------------------------------------
+
+
+def alone(store: Store, record: WorkflowRecord, name: str, environment: Mapping[str, str]) -> Start:
+    """The start of a run of one worker; all above it is taken over from the newest run that has its inputs."""
+    document = record.document
+    by_name = {worker.name: worker for worker in document.workers}
+    if name not in by_name:
+        raise NotFound(f"{record.name} has no worker {name}.", f"wattle show {record.name}")
+    above = _above(by_name, name)
+    kept = tuple(worker for worker in document.workers if worker.name == name or worker.name in above)
+    reduced = msgspec.structs.replace(document, workers=kept)
+    origin = f"start of {record.name}/{name}"
+    if not above:
+        return Start(reduced, params={}, options=RunOptions(origin=origin), environment=environment)
+    sources = _direct(by_name[name])
+    for head in store.runs(record.name, limit=RUNS_SEARCHED):
+        earlier = store.run(record.name, head.number)
+        if earlier is None:
+            continue
+        reused = _takeover(store, earlier, reduced, name, sources)
+        if reused is not None:
+            return Start(reduced, params=earlier.spec.params, environment=environment, rows=earlier.spec.rows,
+                         options=RunOptions(origin=origin, reused=reused))  # fmt: skip
+    raise Conflict(f"{record.name}/{name} needs the outputs of {', '.join(sorted(sources))}, and no run has them.",
+                   f"wattle run {record.name}", code="no-inputs")  # fmt: skip
+
+
+def _direct(worker: Worker) -> set[str]:
+    return {source.worker for feed in worker.inputs.values() for source in feed.sources} | set(worker.needs)
+
+
+def _above(by_name: Mapping[str, Worker], name: str) -> set[str]:
+    found: set[str] = set()
+    todo = [name]
+    while todo:
+        for source in _direct(by_name[todo.pop()]):
+            if source not in found:
+                found.add(source)
+                todo.append(source)
+    return found
+
+
+def _takeover(store: Store, earlier: RunRecord, reduced: Workflow, name: str,
+              sources: set[str]) -> dict[str, str] | None:  # fmt: skip
+    """Instance name -> the run that has its result, for all above the worker; None when a direct source lacks it."""
+    completed = {seen.worker for seen in store.attempts(earlier.spec.id) if seen.phase == "completed"}
+    reused: dict[str, str] = {}
+    try:
+        instances: Sequence[Instance] = expand(reduced, earlier.spec.rows)
+    except (KeyError, InvalidRequest):
+        return None
+    for instance in instances:
+        if instance.worker == name:
+            continue
+        if instance.worker in sources and instance.name not in completed:
+            return None
+        reused[instance.name] = earlier.spec.options.reused.get(instance.name, earlier.spec.address)
+    return reused
+
+
+def without_worker(record: WorkflowRecord, name: str, now: float) -> WorkflowRecord:
+    """The definition with one worker less. Raises Conflict when others need it."""
+    workers = record.document.workers
+    if name not in {worker.name for worker in workers}:
+        raise NotFound(f"{record.name} has no worker {name}.", f"wattle show {record.name}")
+    users = [worker.name for worker in workers if name in _direct(worker)]
+    if users:
+        raise Conflict(f"{record.name}/{name} is needed by {', '.join(users)}.", "delete these first", code="needed")
+    if len(workers) == 1:
+        raise Conflict(f"{name} is the only worker of {record.name}.", f"wattle delete {record.name}", code="needed")
+    kept = tuple(worker for worker in workers if worker.name != name)
+    return msgspec.structs.replace(record, document=msgspec.structs.replace(record.document, workers=kept),
+                                   revision=record.revision + 1, updated_at=now)  # fmt: skip
