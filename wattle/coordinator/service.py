@@ -56,6 +56,11 @@ class Service:
         self._default_folder = default_folder
         self._environment = dict(environment)
 
+    @property
+    def leaving(self) -> bool:
+        """The coordinator is letting go: streams must be taken up with its successor."""
+        return self.coordinator is not None and self.coordinator.stopped
+
     # ---- workflows ------------------------------------------------------------------------------------------
 
     async def list_workflows(self, request: rq.ListWorkflows) -> rp.WorkflowList:
