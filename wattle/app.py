@@ -1,0 +1,194 @@
+"""The hallway: from settings to a client of whoever coordinates, or to a coordinator in this process.
+
+Every command passes here, so what is heavy (`wattle.host`: the database, the web server) is imported when a
+coordinator must be hosted or a store looked into, and not before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from wattle import succession
+from wattle.core.errors import Unreachable, WattleError
+from wattle.sdk.client import Client
+from wattle.settings import prepare_home
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from wattle.host import Host
+    from wattle.settings import Settings
+    from wattle.succession import Hold
+
+LEAVE_WITHIN = 20.0
+
+
+class Connection:
+    """A client, and what must be ended when it is no longer needed."""
+
+    def __init__(self, client: Client, host: Host | None = None, thread: threading.Thread | None = None) -> None:
+        self.client = client
+        self._host = host
+        self._thread = thread
+
+    @property
+    def foreground(self) -> bool:
+        """Whether this process coordinates."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def close(self, *, hand_over: bool = True) -> None:
+        """Let go. A coordinator in this process ends; with `hand_over` its unfinished runs go on in the background."""
+        self.client.close()
+        if self._host is None or self._thread is None:
+            return
+        host = self._host
+        if self._thread.is_alive() and host.loop is not None:
+            with contextlib.suppress(RuntimeError):
+                host.loop.call_soon_threadsafe(lambda: host.leave(hand_over=hand_over))
+        self._thread.join(LEAVE_WITHIN)
+
+
+def connect(settings: Settings, need: str) -> Connection:
+    """A connection that can do what is needed.
+
+    `read`: whoever coordinates, else the store, looked into from here. `write`: whoever coordinates, else a
+    background coordinator that is started now. `run`: whoever coordinates, else this process does for a while.
+    Raises `WattleError`.
+    """
+    prepare_home(settings)
+    if succession.answers(settings):
+        return Connection(succession.client(settings))
+    if need == "run":
+        return _host_here(settings)
+    if need == "write" or succession.is_held(settings):
+        return Connection(_bring_up(settings, idle=300.0))
+    return _look_up(settings)
+
+
+def _look_up(settings: Settings) -> Connection:
+    from wattle.host import reader
+    from wattle.sdk.local import service_transport
+
+    return Connection(Client(service_transport(reader(settings))))
+
+
+def _host_here(settings: Settings) -> Connection:
+    hold = succession.take_or_join(settings, "foreground")
+    if hold is None:
+        return Connection(succession.client(settings))
+    try:
+        hold.bind()
+        _start_supervisor_early(settings)
+        from wattle.host import Host, explain, serve
+        from wattle.sdk.local import LocalTransport
+    except BaseException:
+        hold.release()
+        raise
+    host = Host(settings, hold)
+    thread = threading.Thread(target=_serve_quietly, args=(serve, host), name="wattle-coordinator", daemon=True)
+    thread.start()
+    host.started.wait()
+    if host.failure is not None or host.service is None or host.loop is None:
+        thread.join(LEAVE_WITHIN)
+        raise explain(host.failure or Unreachable("The coordinator did not start.", "wattle doctor"))
+    here = LocalTransport(host.service, host.loop)
+    return Connection(Client(here, lambda: succession.locate(settings)), host, thread)
+
+
+def _serve_quietly(serve: Any, host: Host) -> None:
+    """A host's failure is told by `Host.failure`, not by a traceback of its thread."""
+    with contextlib.suppress(BaseException):
+        serve(host)
+
+
+def _start_supervisor_early(settings: Settings) -> None:
+    """Its interpreter starts beside our imports."""
+    from wattle.runtime.supervisor.launch import launch_supervisor
+
+    launch_supervisor(settings.runtime_dir)
+
+
+def _bring_up(settings: Settings, idle: float | None) -> Client:
+    if succession.is_held(settings):
+        return succession.wait_for_coordinator(settings)
+    return succession.wait_for_coordinator(settings, succession.spawn_background(settings, idle))
+
+
+def bring_up(settings: Settings) -> Client:
+    """A background coordinator that stays: the one that runs, or a new one. A foreground one hands over to it."""
+    prepare_home(settings)
+    if succession.answers(settings):
+        client = succession.client(settings)
+        if client.ask("get_health")["rank"] != "foreground":
+            return client
+        before = client.ask("get_health")["epoch"]
+        succession.spawn_background(settings, None)
+        return _wait_for_epoch(settings, before)
+    return _bring_up(settings, None)
+
+
+def _wait_for_epoch(settings: Settings, before: int) -> Client:
+    for _ in range(int(succession.PATIENCE / succession.PAUSE)):
+        with contextlib.suppress(Unreachable):
+            client = succession.wait_for_coordinator(settings)
+            if client.ask("get_health")["epoch"] > before:
+                return client
+        time.sleep(succession.PAUSE)
+    raise Unreachable("The foreground run did not hand over.", "wattle doctor")
+
+
+def bring_down(settings: Settings, *, force: bool = False, stop_runs: bool = False) -> str:
+    """End whoever coordinates; returns a sentence. Workers run on unless `stop_runs`."""
+    prepare_home(settings)
+    if force:
+        return succession.end_by_force(settings)
+    if not succession.answers(settings):
+        if succession.is_held(settings):
+            raise succession.hangs(settings)
+        return "Nobody coordinates here."
+    message: str = succession.client(settings).ask("hand_over", stop_runs=stop_runs)["message"]
+    for _ in range(int(succession.PATIENCE / succession.PAUSE)):
+        if not succession.is_held(settings):
+            break
+        time.sleep(succession.PAUSE)
+    return message
+
+
+def serve_background(settings: Settings, idle: float | None = None) -> int:
+    """Coordinate in this process until told to leave: what `wattle up` starts. Returns the exit code."""
+    prepare_home(settings)
+    hold = succession.take_or_join(settings, "background")
+    if hold is None:
+        return 0
+    try:
+        hold.bind()
+        _start_supervisor_early(settings)
+        from wattle.host import Host, serve
+    except BaseException:
+        hold.release()
+        raise
+    host = Host(settings, hold, idle=idle)
+
+    def leave(_signal: int, _frame: object) -> None:
+        if host.loop is not None:
+            host.loop.call_soon_threadsafe(host.leave_to_supervisor)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, leave)
+    serve(host)
+    return 0
+
+
+def doctor(settings: Settings) -> list[dict[str, Any]]:
+    """What is well and what is not: `{name, ok, detail, hint}` per look."""
+    from wattle.doctor import examine
+
+    try:
+        prepare_home(settings)
+    except WattleError as error:
+        return [{"name": "state root", "ok": False, "detail": error.message, "hint": error.hint}]
+    return examine(settings)

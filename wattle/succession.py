@@ -1,0 +1,330 @@
+"""Who coordinates: one coordinator per state root, by an OS lock, with a rank and a way to give it over.
+
+    server (3)  >  background (2)  >  foreground (1)
+
+* The holder has an exclusive `flock` on `<home>/lock` for as long as it lives; the kernel releases it with the
+  process, so a crash never leaves a lock behind. `<home>/holder.json` says who it is.
+* A newcomer of a higher rank asks the holder, over the private door, to hand over. One of the same or a lower rank
+  becomes a client.
+* A holder that hangs is never pre-empted: `wattle down --force` ends it, by its verified identity.
+* A state root held on another host is refused, naming the host.
+* Who leaves in good order with unfinished runs starts a background coordinator; should that fail, and whenever the
+  holder dies, the supervisor starts one.
+
+Light on purpose: every command passes here, so nothing heavier than the client is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from wattle.core.errors import Conflict, StorageError, Unreachable
+from wattle.sdk.client import Client
+from wattle.sdk.transports import UnixTransport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Self
+
+    from wattle.settings import Settings
+
+RANKS = {"foreground": 1, "background": 2, "server": 3}
+PATIENCE = 15.0
+"""Seconds to wait for a coordinator that is starting or handing over."""
+PAUSE = 0.02
+SOCKET = "coordinator.sock"
+
+
+class Held(Exception):
+    """Somebody else coordinates this state root."""
+
+
+def socket_path(settings: Settings) -> str:
+    """The private door of whoever coordinates."""
+    return str(settings.runtime_dir / SOCKET)
+
+
+# ---- the lock -------------------------------------------------------------------------------------------------
+
+
+class Hold:
+    """The right to coordinate one state root, and the bound socket of its private door."""
+
+    def __init__(self, settings: Settings, rank: str, lock: int) -> None:
+        self.settings = settings
+        self.rank = rank
+        self._lock = lock
+        self.listener: socket.socket | None = None
+
+    @classmethod
+    def take(cls, settings: Settings, rank: str) -> Self:
+        """Take the lock without waiting. Raises `Held`, and `Conflict` when another host holds the state root."""
+        descriptor = os.open(settings.home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
+                raise Held from None
+            raise StorageError(f"The state root {settings.home} cannot be locked: {error.strerror}.",
+                               "put it on a local disk with --home") from None  # fmt: skip
+        hold = cls(settings, rank, descriptor)
+        if not hold.genuine():
+            hold.release()
+            raise Held
+        try:
+            _refuse_other_host(settings)
+        except Conflict:
+            hold.release(forget=False)
+            raise
+        hold._announce()
+        return hold
+
+    def genuine(self) -> bool:
+        """Whether the lock is still the state root's: it is not when that was deleted or made anew."""
+        try:
+            now = os.stat(self.settings.home / "lock")
+        except OSError:
+            return False
+        mine = os.fstat(self._lock)
+        return (now.st_dev, now.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def bind(self) -> socket.socket:
+        """Bind the private door: clients queue from now on. Only the holder may, so what lies there is stale."""
+        path = socket_path(self.settings)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(path)
+        except OSError as error:
+            listener.close()
+            raise StorageError(f"The socket {path} cannot be made: {error.strerror or error}.",
+                               "choose a shorter or writable state root with --home") from None  # fmt: skip
+        os.chmod(path, 0o600)
+        listener.listen(256)
+        listener.setblocking(False)
+        self.listener = listener
+        return listener
+
+    def release(self, *, forget: bool = True) -> None:
+        """Let go of the lock; `forget` also removes what says who held it."""
+        if self._lock < 0:
+            return
+        if forget and self.genuine():
+            for path in (self.settings.home / "holder.json", socket_path(self.settings)):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+        if self.listener is not None:
+            self.listener.close()
+        os.close(self._lock)
+        self._lock = -1
+
+    def _announce(self) -> None:
+        told = {"rank": self.rank, "pid": os.getpid(), "ticks": start_ticks(os.getpid()), "host": host_name(),
+                "boot": boot_id(), "since": time.time()}  # fmt: skip
+        path = self.settings.home / "holder.json"
+        draft = path.with_suffix(".new")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(told, file)
+        os.replace(draft, path)
+
+
+def holder(settings: Settings) -> dict[str, Any] | None:
+    """Who holds the state root, as `holder.json` says; None when nobody says so."""
+    try:
+        told = json.loads((settings.home / "holder.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def _refuse_other_host(settings: Settings) -> None:
+    told = holder(settings)
+    if told and told.get("host") not in {None, host_name()}:
+        raise Conflict(
+            f"The state root {settings.home} is held by a coordinator on the host {told['host']}.",
+            f"work there, or choose another one with --home; if {told['host']} is gone for good, "
+            f"remove {settings.home / 'holder.json'}",
+            code="held-elsewhere",
+        )
+
+
+# ---- newcomers ------------------------------------------------------------------------------------------------
+
+
+def take_or_join(settings: Settings, rank: str, patience: float = PATIENCE) -> Hold | None:
+    """The lock, asking a lower-ranked holder to hand over; None when a holder of the same or a higher rank
+    answers. Raises `Unreachable` when a holder neither answers nor lets go."""
+    deadline = time.monotonic() + patience
+    asked = False
+    while True:
+        with contextlib.suppress(Held):
+            return Hold.take(settings, rank)
+        told = holder(settings) or {}
+        if RANKS.get(str(told.get("rank")), 0) >= RANKS[rank]:
+            if answers(settings):
+                return None
+        elif not asked:
+            with contextlib.suppress(Unreachable):
+                Client(UnixTransport(socket_path(settings))).ask("hand_over", rank=rank)
+                asked = True
+        if time.monotonic() > deadline:
+            raise hangs(settings)
+        time.sleep(PAUSE)
+
+
+def answers(settings: Settings) -> bool:
+    """Whether a coordinator accepts connections at the private door."""
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        probe.settimeout(2.0)
+        probe.connect(socket_path(settings))
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        probe.close()
+
+
+def is_held(settings: Settings) -> bool:
+    """Whether anybody has the lock."""
+    try:
+        descriptor = os.open(settings.home / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def locate(settings: Settings) -> UnixTransport:
+    """The way to the coordinator that answers. Raises `Unreachable` when there is none."""
+    if not answers(settings):
+        raise Unreachable(f"No coordinator answers for {settings.home}.", "wattle up")
+    return UnixTransport(socket_path(settings))
+
+
+def client(settings: Settings) -> Client:
+    """A client of whoever coordinates, now and after every succession. Raises `Unreachable`."""
+    return Client(locate(settings), lambda: locate(settings))
+
+
+def wait_for_coordinator(settings: Settings, process: subprocess.Popen[bytes] | None = None) -> Client:
+    """A client as soon as a coordinator answers. Raises `Unreachable` with the starter's last words."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.suppress(Unreachable):
+            return client(settings)
+        ended = process is not None and process.poll() not in {None, 0}
+        if ended and not is_held(settings):
+            raise Unreachable(f"The coordinator did not start: {last_words(settings)}", "wattle doctor")
+        if time.monotonic() > deadline:
+            raise hangs(settings)
+        time.sleep(PAUSE)
+
+
+def hangs(settings: Settings) -> Unreachable:
+    """The error for a holder that neither answers nor lets go."""
+    told = holder(settings) or {}
+    who = f"process {told['pid']}" if "pid" in told else "somebody"
+    return Unreachable(f"The state root {settings.home} is held by {who}, which does not answer.",
+                       "if it hangs, end it: wattle down --force", code="no-answer")  # fmt: skip
+
+
+# ---- starting and ending the background one -------------------------------------------------------------------
+
+
+def background_command(settings: Settings, idle: float | None) -> list[str]:
+    """The command that runs a background coordinator of this state root."""
+    words = [sys.executable, "-m", "wattle", "--home", str(settings.home), "coordinator"]
+    if settings.config is not None:
+        words[3:3] = ["--config", str(settings.config)]
+    return words if idle is None else [*words, "--idle", f"{idle:g}"]
+
+
+def spawn_background(settings: Settings, idle: float | None) -> subprocess.Popen[bytes]:
+    """Start a background coordinator, detached from this terminal and session."""
+    log = os.open(settings.home / "coordinator.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return subprocess.Popen(
+            background_command(settings, idle), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+            start_new_session=True, env=background_environment(),
+        )  # fmt: skip
+    finally:
+        os.close(log)
+
+
+def background_environment() -> dict[str, str]:
+    """The environment of a background coordinator: this process's, with Wattle's own package importable."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    variables = dict(os.environ)
+    variables["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([package, *filter(None, [variables.get("PYTHONPATH")])]))
+    return variables
+
+
+def last_words(settings: Settings) -> str:
+    """The last line that a background coordinator wrote."""
+    try:
+        lines = (settings.home / "coordinator.log").read_text(errors="replace").split("\n")
+    except OSError:
+        lines = []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+
+
+def end_by_force(settings: Settings) -> str:
+    """Kill the holder, if it is the very process that took the lock. Returns a sentence."""
+    told = holder(settings)
+    if told is None or not is_held(settings):
+        return "Nobody coordinates here."
+    if told.get("host") != host_name() or told.get("boot") != boot_id():
+        raise Conflict(f"The holder runs on {told.get('host')}, not here.", "end it there", code="held-elsewhere")
+    pid = int(told["pid"])
+    if start_ticks(pid) != told.get("ticks"):
+        raise Conflict(f"Process {pid} is not the one that took the lock, so it is left alone.",
+                       "wattle doctor", code="not-the-holder")  # fmt: skip
+    os.kill(pid, signal.SIGKILL)
+    return f"Ended the coordinator (process {pid}) by force. Its workers run on."
+
+
+# ---- facts about this machine ---------------------------------------------------------------------------------
+
+
+def host_name() -> str:
+    """This host's name."""
+    return socket.gethostname()
+
+
+def boot_id() -> str:
+    """What tells this boot from any other; empty where the system has no such thing."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def start_ticks(pid: int) -> int:
+    """When a process started, in clock ticks since boot: with the boot id and the pid its identity. 0 if unknown."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
