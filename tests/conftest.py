@@ -1,0 +1,26 @@
+"""Fixtures and habits that every test shares."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+import pytest
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test that is a coroutine runs on an event loop of its own, which must end empty and closed."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    asyncio.run(pyfuncitem.obj(**arguments))
+    return True
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds, or leaves, anything in the state root of the person who runs it."""
+    for name in ("WATTLE_CONNECTION", "WATTLE_TASK", "WATTLE_RUN", "WATTLE_ATTEMPT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WATTLE_HOME", str(tmp_path_factory.getbasetemp() / "unused-home"))
