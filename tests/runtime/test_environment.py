@@ -137,7 +137,7 @@ def test_a_folder_without_rights_is_named(tmp_path: Path) -> None:
     try:
         with ordinary_rights(), pytest.raises(CouldNotStart, match="no right to enter the folder /"):
             find_executable(str(tool), "/bin", "/")
-        with ordinary_rights(), pytest.raises(CouldNotStart, match=f"was not found .*no right to enter {tool.parent}"):
+        with ordinary_rights(), pytest.raises(CouldNotStart, match=rf"was not found .*no right to enter {tool.parent}"):
             find_executable("tool", str(tool.parent), "/")
     finally:
         closed.chmod(0o755)
@@ -179,7 +179,7 @@ def test_a_bare_interpreter_only_puts_its_folder_first(tmp_path: Path) -> None:
 
 
 def test_a_missing_environment_says_where_and_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(CouldNotStart, match=f"{tmp_path}/.venv does not exist; python3 -m venv"):
+    with pytest.raises(CouldNotStart, match=rf"{tmp_path}/\.venv does not exist; python3 -m venv"):
         python_environment(".venv", {}, str(tmp_path))
     (tmp_path / "empty").mkdir()
     with pytest.raises(CouldNotStart, match=f"{tmp_path}/empty is not a Python environment: it has no bin/python"):
@@ -211,7 +211,7 @@ def test_the_base_environment_of_conda_is_its_root(tmp_path: Path) -> None:
 
 
 def test_a_missing_conda_environment_says_where_it_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(CouldNotStart, match=f"no conda environment 'geo'; looked at .*{tmp_path}/miniconda3/envs/geo"):
+    with pytest.raises(CouldNotStart, match=rf"no conda environment 'geo'; looked at .*{tmp_path}/miniconda3/envs/geo"):
         python_environment("conda:geo", {"HOME": str(tmp_path)}, "/")
 
 
@@ -252,10 +252,10 @@ def test_a_kernel_of_another_language_is_found_on_path(tmp_path: Path) -> None:
 def test_a_missing_or_damaged_kernel_says_so(tmp_path: Path) -> None:
     kernel(tmp_path, "geo", "python")
     base = {"JUPYTER_PATH": str(tmp_path), "HOME": str(tmp_path)}
-    with pytest.raises(CouldNotStart, match=f"no kernel 'goe'; there is .*geo.*; looked in {tmp_path}/kernels"):
+    with pytest.raises(CouldNotStart, match=rf"no kernel 'goe'; there is .*geo.*; looked in {tmp_path}/kernels"):
         python_environment("kernel:goe", base, "/")
     (tmp_path / "kernels" / "geo" / "kernel.json").write_text('{"argv": []}')
-    with pytest.raises(CouldNotStart, match="the kernel 'geo' has no readable argv in .*kernel.json"):
+    with pytest.raises(CouldNotStart, match=r"the kernel 'geo' has no readable argv in .*kernel\.json"):
         python_environment("kernel:geo", base, "/")
 
 
@@ -283,5 +283,5 @@ def test_a_lost_base_environment_is_said_not_guessed(tmp_path: Path, content: st
     path = tmp_path / "env.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(CouldNotStart, match="environment that this run was started with cannot be read .*start a new"):
+    with pytest.raises(CouldNotStart, match=r"the environment that the run began with is lost .*start a new"):
         read_base(str(path))

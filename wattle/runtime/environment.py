@@ -70,7 +70,7 @@ def _check_file(word: str, place: str) -> str:
     try:
         mode = os.stat(place).st_mode
     except PermissionError:
-        raise CouldNotStart(f"{shown} cannot be looked at: no right to enter the folder {_closed_folder(place)}") from None
+        raise CouldNotStart(f"{shown}: there is no right to enter the folder {_closed_folder(place)}") from None
     except OSError:
         near = _suggestion(Path(place).name, (str(Path(place).parent),))
         raise CouldNotStart(f"{shown} does not exist{near}") from None
@@ -315,4 +315,4 @@ def read_base(path: str) -> dict[str, str]:
             variables = json.load(file)
         return {str(name): str(value) for name, value in variables.items()}
     except (OSError, ValueError, AttributeError) as error:
-        raise CouldNotStart(f"the environment that this run was started with cannot be read ({path}: {error}); start a new run") from None
+        raise CouldNotStart(f"the environment that the run began with is lost ({path}: {error}); start a new run") from None

@@ -11,13 +11,11 @@ A file may be deleted, truncated or replaced under a reader: it sees a smaller s
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import ctypes
 import os
 import struct
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from wattle.core.errors import StorageError
 
@@ -37,28 +35,6 @@ _REMOTE = frozenset({
     0x0BD00BD0, 0x47504653, 0x19830326,  # Lustre, GPFS, BeeGFS
     0x00C36400, 0x5346414F, 0x01021997, 0x20030528, 0x7461636F,  # Ceph, AFS, 9P, PVFS, OCFS2
 })  # fmt: skip
-
-
-class Decoded(NamedTuple):
-    """`used` bytes as `text`, or as `base64` when they are not UTF-8."""
-
-    text: str | None
-    base64: str | None
-    used: int
-
-
-def decode(data: bytes, *, final: bool = False) -> Decoded:
-    """The longest piece of `data` that ends between two characters.
-
-    Up to three bytes of a character that the end of the piece cut are left to the next piece (`used` is smaller than
-    `len(data)`), unless it is `final`: nothing comes after it.
-    """
-    try:
-        return Decoded(data.decode(), None, len(data))
-    except UnicodeDecodeError as error:
-        if error.reason == "unexpected end of data" and not final:
-            return Decoded(data[: error.start].decode(), None, error.start)
-    return Decoded(None, base64.b64encode(data).decode("ascii"), len(data))
 
 
 class FileLogs:
@@ -110,7 +86,7 @@ class FileLogs:
             position = start
         return lowest
 
-    async def changes(self, paths: Sequence[str]) -> AsyncIterator[None]:
+    async def changes(self, paths: Sequence[str]) -> AsyncGenerator[None, None]:
         """Yields at once, then whenever one of the files may have grown, at most every 20 ms."""
         wake = asyncio.Event()
         try:
