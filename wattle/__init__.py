@@ -1,3 +1,65 @@
-"""Wattle runs DAGs of real processes and keeps them running."""
+"""Wattle runs DAGs of real processes and keeps them running.
+
+This is the façade: the names that a program may rely on. Each is imported when it is first asked for, so that
+`import wattle` costs nothing and a command line pays only for what it uses.
+"""
+
+from __future__ import annotations
 
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wattle.core.errors import (
+        Conflict,
+        DocumentError,
+        Forbidden,
+        InternalError,
+        InvalidRequest,
+        NotAvailable,
+        NotFound,
+        Problem,
+        StorageError,
+        Unreachable,
+        WattleError,
+    )  # fmt: skip
+    from wattle.core.models import Worker, Workflow
+    from wattle.sdk.client import Client
+
+__all__ = [
+    "Client", "Conflict", "DocumentError", "Forbidden", "InternalError", "InvalidRequest", "NotAvailable", "NotFound",
+    "Problem", "StorageError", "Unreachable", "WattleError", "Worker", "Workflow", "__version__",
+]  # fmt: skip
+
+_ERRORS = "wattle.core.errors"
+_HOME = {
+    "Client": "wattle.sdk.client",
+    "Conflict": _ERRORS,
+    "DocumentError": _ERRORS,
+    "Forbidden": _ERRORS,
+    "InternalError": _ERRORS,
+    "InvalidRequest": _ERRORS,
+    "NotAvailable": _ERRORS,
+    "NotFound": _ERRORS,
+    "Problem": _ERRORS,
+    "StorageError": _ERRORS,
+    "Unreachable": _ERRORS,
+    "WattleError": _ERRORS,
+    "Worker": "wattle.core.models",
+    "Workflow": "wattle.core.models",
+}
+
+
+def __getattr__(name: str) -> object:
+    """PEP 562: a public name, from the module that defines it."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'wattle' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

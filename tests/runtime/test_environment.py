@@ -283,5 +283,5 @@ def test_a_lost_base_environment_is_said_not_guessed(tmp_path: Path, content: st
     path = tmp_path / "env.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(CouldNotStart, match=r"the environment that the run began with is lost .*start a new"):
+    with pytest.raises(CouldNotStart, match=r"the run's own environment is lost .*start a new"):
         read_base(str(path))

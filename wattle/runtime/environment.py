@@ -11,7 +11,6 @@ Activation hooks of conda packages (`etc/conda/activate.d`) are not run.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import os
@@ -21,6 +20,8 @@ import string
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from wattle.core.suggest import Suggester
 
 _WINDOWS = os.name == "nt"
 _BIN = "Scripts" if _WINDOWS else "bin"
@@ -132,10 +133,9 @@ def _names(folder: str) -> list[str]:
 @functools.lru_cache(maxsize=256)
 def _suggestion(word: str, folders: tuple[str, ...]) -> str:
     """`; did you mean …?` or nothing. Kept, because ten thousand workers may share one mistake."""
-    names = {name for folder in folders for name in _names(folder)}
-    likely = sorted(name for name in names if name != word and abs(len(name) - len(word)) <= _TYPO)
-    close = difflib.get_close_matches(word, likely, n=1, cutoff=0.75)
-    return f"; did you mean {close[0]}?" if close else ""
+    names = {name for folder in folders for name in _names(folder)} - {word}
+    near = Suggester().nearest(word, sorted(name for name in names if abs(len(name) - len(word)) <= _TYPO))
+    return f"; did you mean {near}?" if near else ""
 
 
 # --- a Python environment ---------------------------------------------------------------------------------------
@@ -315,4 +315,4 @@ def read_base(path: str) -> dict[str, str]:
             variables = json.load(file)
         return {str(name): str(value) for name, value in variables.items()}
     except (OSError, ValueError, AttributeError) as error:
-        raise CouldNotStart(f"the environment that the run began with is lost ({path}: {error}); start a new run") from None
+        raise CouldNotStart(f"the run's own environment is lost ({path}: {error}); start a new run") from None
