@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wattle.core.graph import (
-    Cycle, ancestors, critical_path, descendants, downstream, find_cycle, levels, order,
+    Cycle,
+    ancestors,
+    critical_path,
+    descendants,
+    downstream,
+    find_cycle,
+    levels,
+    order,
 )  # fmt: skip
 
 MAX = 9

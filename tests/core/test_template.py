@@ -6,16 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wattle.core.template import KINDS, Reference, as_text, fill, references, sole
+from wattle.core.errors import InvalidRequest
+from wattle.core.template import KINDS, Reference, among, as_text, escape, fill, references, sole
 
 PIECES = st.sampled_from(
     ["$", "${", "}", "{", "$$", "$${", "${params.a}", "${env.HOME}", "${HOME}", "${each.}", ".", "'", '"', " ", "x"]
 )
 TEXTS = st.lists(PIECES | st.text(max_size=3), max_size=12).map("".join)
-
-
-def escape(text: str) -> str:
-    return text.replace("${", "$${")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -43,7 +40,9 @@ def test_a_filled_value_is_not_looked_at_again() -> None:
     assert fill("${params.a}", lambda _kind, _name: "${params.a} $${") == "${params.a} $${"
 
 
-@pytest.mark.parametrize("text", ["x${params.a}", "${params.a} ", "$${params.a}", "${params.a}${params.b}", "${HOME}", ""])
+@pytest.mark.parametrize(
+    "text", ["x${params.a}", "${params.a} ", "$${params.a}", "${params.a}${params.b}", "${HOME}", ""]
+)
 def test_a_text_that_is_more_or_less_than_one_reference_is_not_sole(text: str) -> None:
     assert sole(text) is None
 
@@ -54,10 +53,24 @@ def test_a_text_that_is_one_reference_is_sole() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("a b", "a b"), (1, "1"), (0.001, "0.001"), (True, "true"), (None, "null"), ([1, "ä"], '[1, "ä"]'), ({"a": 1}, '{"a": 1}')],
-)
+    [
+        ("a b", "a b"), (1, "1"), (0.001, "0.001"), (True, "true"), (None, "null"), ([1, "ä"], '[1, "ä"]'),
+        ({"a": 1}, '{"a": 1}'),
+    ],
+)  # fmt: skip
 def test_values_are_written_as_text_or_as_json(value: object, text: str) -> None:
     assert as_text(value) == text
+
+
+def test_a_name_that_is_not_known_is_refused_with_those_that_are() -> None:
+    lookup = among({"params": {"day": "1"}}, "etl/fetch")
+    assert lookup("params", "day") == "1"
+    with pytest.raises(InvalidRequest, match=r"etl/fetch: there is no \$\{params.dya\}") as caught:
+        lookup("params", "dya")
+    assert caught.value.hint == "known here: ${params.day}"
+    with pytest.raises(InvalidRequest) as caught:
+        lookup("inputs", "x")
+    assert caught.value.hint == "${inputs.…} cannot be used there"
 
 
 @given(TEXTS)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+from wattle.core.errors import InvalidRequest
 
 KINDS = ("inputs", "outputs", "params", "each", "env", "run")
 RUN_NAMES = ("number", "dir")
@@ -52,6 +54,29 @@ def fill(text: str, lookup: Callable[[str, str], str]) -> str:
     if "${" not in text:
         return text
     return _PATTERN.sub(lambda match: lookup(match[1], match[2]) if match[1] else "${", text)
+
+
+def escape(text: str) -> str:
+    """The text so written that `fill` gives it back as it is."""
+    return text.replace("${", "$${")
+
+
+def among(scopes: Mapping[str, Mapping[str, str]], where: str) -> Callable[[str, str], str]:
+    """A lookup for `fill` in one mapping per kind. `where` names the worker or field for the error.
+
+    Raises (when called):
+        InvalidRequest: there is no such name, or nothing of that kind can stand there.
+    """
+
+    def lookup(kind: str, name: str) -> str:
+        try:
+            return scopes[kind][name]
+        except KeyError:
+            known = ", ".join(f"${{{kind}.{other}}}" for other in list(scopes.get(kind, ()))[:20] if kind != "env")
+            hint = f"known here: {known}" if known else f"${{{kind}.…}} cannot be used there" if kind != "env" else ""
+            raise InvalidRequest(f"{where}: there is no ${{{kind}.{name}}}", hint) from None
+
+    return lookup
 
 
 def as_text(value: Any) -> str:
