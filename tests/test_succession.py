@@ -27,8 +27,8 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 def gated(terminal: Terminal, name: str = "gated", workers: int = 2) -> str:
     """A workflow whose workers write a witness line and then wait for the file `gate`."""
-    script = f'echo "$WATTLE_WORKER_NAME" >> "{terminal.folder}/witness"\n' \
-             f'while [ ! -e "{terminal.folder}/gate" ]; do sleep 0.02; done'  # fmt: skip
+    folder = terminal.folder
+    script = f'echo "$WATTLE_WORKER_NAME" >> "{folder}/witness"\nwhile [ ! -e "{folder}/gate" ]; do sleep 0.02; done'
     listed: dict[str, Any] = {f"w{i}": {"script": script, "lang": "sh"} for i in range(workers)}
     listed["last"] = {"command": ["sh", "-c", f"echo last >> {terminal.folder}/witness"], "needs": sorted(listed)}
     return terminal.write(f"{name}.json", {"name": name, "workers": listed})

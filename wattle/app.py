@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from wattle.host import Host
     from wattle.settings import Settings
-    from wattle.succession import Hold
 
 LEAVE_WITHIN = 20.0
 

@@ -33,7 +33,6 @@ from wattle.sdk.transports import UnixTransport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any, Self
 
     from wattle.settings import Settings

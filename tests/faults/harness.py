@@ -57,7 +57,7 @@ class Round:
     def __init__(self, folder: Path, seed: int, target: str, workers: int = WORKERS) -> None:
         self.folder = folder
         self.home = folder / "home"
-        self.random = random.Random(seed)  # noqa: S311  a reproducible moment, no secret
+        self.random = random.Random(seed)  # a reproducible moment, no secret
         self.target = target
         self.workers = workers
         self.killed: list[str] = []

@@ -20,6 +20,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from typing import TypeVar
 
 from wattle.core import events as ev
@@ -27,7 +28,7 @@ from wattle.core.dispatch import Dispatcher
 from wattle.core.errors import StorageError, WattleError
 from wattle.core.launch import Launcher
 from wattle.core.ports import Clock, Executor, Store
-from wattle.core.records import AttemptRecord, Batch, JournalMark, Launch, OutputRef, RunRecord, WorkflowRecord
+from wattle.core.records import Batch, JournalMark, Launch, OutputRef, RunRecord, WorkflowRecord
 from wattle.core.run import FINAL, IN_FLIGHT, Run
 
 T = TypeVar("T")
@@ -46,6 +47,13 @@ class LiveRun:
         self.closed = asyncio.Event()
         self.news = News()
         self.cpu_mark = time.process_time()
+
+    def tell(self, indexes: set[int]) -> None:
+        """These workers have changed, durably."""
+        self.news.ring()
+        for watcher in self.watchers:
+            watcher.changed |= indexes
+            watcher.bell.set()
 
     def summarize(self, overhead: float) -> RunRecord:
         """The row as it is now; a copy, because the writer thread reads it."""
@@ -261,7 +269,7 @@ class Coordinator:
 
     def _flush(self) -> None:
         pending, self._pending = self._pending, _Pending()
-        pending.batch.attempts = {key: _copy(record) for key, record in pending.batch.attempts.items()}
+        pending.batch.attempts = {key: copy(record) for key, record in pending.batch.attempts.items()}
         looked: list[tuple[asyncio.Future[object], object, Exception | None]] = []
         for future, look in pending.waiters:
             try:
@@ -326,20 +334,11 @@ class Coordinator:
     def _committed(self, pending: _Pending,
                    looked: Sequence[tuple[asyncio.Future[object], object, Exception | None]]) -> None:  # fmt: skip
         self._writing = None
-        told = {run_id: self.runs[run_id] for run_id in pending.touched if run_id in self.runs}
+        touched = [(self.runs[run_id], indexes) for run_id, indexes in pending.touched.items() if run_id in self.runs]
         self._act(pending)
-        for run_id, live in told.items():
-            live.news.ring()
-            for watcher in live.watchers:
-                watcher.changed |= pending.touched[run_id]
-                watcher.bell.set()
-        for future, value, error in looked:
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
+        for live, indexes in touched:
+            live.tell(indexes)
+        _answer(looked)
         if pending.batch.mark is not None:
             self.executor.acknowledge(pending.batch.mark)
         if pending.batch.events:
@@ -470,6 +469,11 @@ class Coordinator:
         return self._closed
 
 
-def _copy(record: AttemptRecord) -> AttemptRecord:
-    copied: AttemptRecord = record.__copy__()
-    return copied
+def _answer(looked: Sequence[tuple[asyncio.Future[object], object, Exception | None]]) -> None:
+    for future, value, error in looked:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)

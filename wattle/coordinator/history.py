@@ -98,7 +98,8 @@ class History:
 
     def no_worker(self, run: Run, name: str) -> NotFound:
         """The error for a worker that a run does not have."""
-        close = [known for known in (*run.definitions, *run.by_name) if known.casefold().startswith(name.casefold()[:2])]
+        start = name.casefold()[:2]
+        close = [known for known in (*run.definitions, *run.by_name) if known.casefold().startswith(start)]
         hint = f"did you mean {close[0]}?" if close else f"wattle status {run.spec.address} shows its workers"
         return NotFound(f"{run.spec.address} has no worker {name}.", hint)
 

@@ -377,7 +377,7 @@ class Service:
         return await asyncio.to_thread(work)
 
     def _check_owner(self, existing: WorkflowRecord, request: rq.CreateWorkflow) -> None:
-        same = request.replace or existing.source == request.source and request.source
+        same = request.replace or (bool(request.source) and existing.source == request.source)
         if same or (existing.source and not os.path.exists(existing.source)):
             return
         origin = existing.source or "a request without a file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from wattle.core import graph
 from wattle.core.document import dump
@@ -13,18 +14,27 @@ from wattle.core.models import Workflow
 from wattle.core.places import run_dir
 from wattle.core.records import AttemptRecord, RunHead, RunRecord, WorkflowRecord
 from wattle.core.replies import (
-    Attempt, Graph, GraphEdge, GraphNode, Plan, PlannedWorker, RunDetail, RunSummary, Timeline, TimelineBar,
-    WorkerState, WorkflowDetail, WorkflowSummary,
+    Attempt,
+    Graph,
+    GraphEdge,
+    GraphNode,
+    Plan,
+    PlannedWorker,
+    RunDetail,
+    RunSummary,
+    Timeline,
+    TimelineBar,
+    WorkerState,
+    WorkflowDetail,
+    WorkflowSummary,
 )  # fmt: skip
 from wattle.core.run import FINAL, Progress, Run
 
 
 def summary(record: RunRecord | RunHead) -> RunSummary:
     """A run's row."""
-    head = isinstance(record, RunHead)
-    workflow = record.workflow if head else record.spec.workflow
-    number = record.number if head else record.spec.number
-    options = record.options if head else record.spec.options
+    where = record if isinstance(record, RunHead) else record.spec
+    workflow, number, options = where.workflow, where.number, where.options
     return RunSummary(
         address=f"{workflow}@{number}", workflow=workflow, number=number, status=record.status, phase=record.phase,
         reason=record.reason, cause=record.cause, created_at=record.created_at, started_at=record.started_at,
@@ -210,5 +220,5 @@ def _span(progress: Progress) -> float:
                if seen.ended_at and seen.launched_at)  # fmt: skip
 
 
-def _fields(reply: RunSummary | WorkflowSummary) -> dict[str, object]:
+def _fields(reply: RunSummary | WorkflowSummary) -> dict[str, Any]:
     return {name: getattr(reply, name) for name in reply.__struct_fields__}

@@ -13,12 +13,30 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-Operation = namedtuple("Operation", "name verb path request reply stream access words help")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+
+    class Operation(NamedTuple):
+        """A row of the table."""
+
+        name: str
+        verb: str
+        path: str
+        request: str
+        reply: str
+        stream: bool
+        access: str
+        words: tuple[str, ...]
+        help: str
+else:
+    Operation = namedtuple("Operation", "name verb path request reply stream access words help")
 
 READ, WRITE, EXECUTE = "read", "write", "execute"
 
 
-def _row(name, verb, path, request, reply, access, words, text, *, stream=False):  # type: ignore[no-untyped-def]
+def _row(name: str, verb: str, path: str, request: str, reply: str, access: str, words: str, text: str,
+         *, stream: bool = False) -> Operation:  # fmt: skip
     return Operation(name, verb, path, request, reply, stream, access, tuple(words.split()), text)
 
 

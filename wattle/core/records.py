@@ -131,8 +131,9 @@ class Launch(msgspec.Struct, kw_only=True):
     """Everything the executor needs to make one process: decided by the core, performed by the supervisor.
 
     `set_aside` renames what an earlier attempt left (old path -> new path, skipped when there is nothing) and `links`
-    makes symbolic links (link path -> target text), both before `directories`. `limits` maps a counter (`slots`, `run:7`, `group:7/train`, `cpus`, …) to (what this process takes, the total):
-    the supervisor starts the attempt when every counter has room, in the order of arrival. `directories` are made
+    makes symbolic links (link path -> target text), both before `directories`. `limits` maps a counter
+    (`slots`, `run:7`, `group:7/train`, `cpus`, …) to (what this process takes, the total): the supervisor starts the
+    attempt when every counter has room, in the order of arrival. `directories` are made
     first (the working directory among them), then `files` are written (path -> text; those in `scripts` become
     executable), then the process starts with `argv` in `cwd`. `env` is laid over the base environment `env_id`.
     `outputs` maps each declared file or value output to its absolute path: the supervisor looks at them at the exit.

@@ -315,8 +315,10 @@ class Run:
         """Fail fast: all but the failed worker's group, and what is there for failures, is ended."""
         group = failed.instance.group
         survivors = self._cleanup_workers()
-        rest = (other for other in self.workers
-                if (group is None or other.instance.group != group) and other.instance.index not in survivors)  # fmt: skip
+        rest = (
+            other for other in self.workers
+            if (group is None or other.instance.group != group) and other.instance.index not in survivors
+        )  # fmt: skip
         self._end_all(rest, "run-failed")
 
     def _cleanup_workers(self) -> set[int]:
@@ -437,8 +439,10 @@ class Run:
         heapq.heappush(self.ready.setdefault(self.limit_class(index), []), (order, index))
 
     def head(self, limit_class: str) -> tuple[int, int] | None:
-        """(order, index) of the worker of that class that became ready first; None when there is none. A worker that was launched
-        or cancelled stays in the heap until it comes to the top."""
+        """(order, index) of the worker of that class that became ready first; None when there is none.
+
+        A worker that was launched or cancelled stays in the heap until it comes to the top.
+        """
         queue = self.ready.get(limit_class)
         while queue:
             if self.workers[queue[0][1]].phase == "ready":

@@ -1,13 +1,11 @@
 """The private door: the table of operations on a Unix socket that only its owner can open.
 
-`open_socket` binds before anything heavy is imported or recovered, so that clients queue instead of failing;
-`PrivateDoor` begins to answer when the service is there.
+Whoever holds the state root binds it before anything heavy is imported or recovered, so that clients queue instead of
+failing; `PrivateDoor` begins to answer when the service is there.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import socket
 from collections.abc import Callable
 
@@ -21,15 +19,12 @@ class PrivateDoor:
     """Serves one bound listening socket on the running loop."""
 
     def __init__(self, listener: socket.socket, service: Callable[[], Answers | None]) -> None:
-        application = Application([*routes(service), (r".*", UnknownRoute)], log_function=lambda _handler: None)  # type: ignore[list-item]
+        application = Application([*routes(service), (r".*", UnknownRoute)], log_function=lambda _handler: None)
         self._server = HTTPServer(application, max_body_size=BODY_LIMIT, idle_connection_timeout=3600)
         self._server.add_socket(listener)
         self._listener = listener
 
-    async def close(self, path: str | None) -> None:
-        """Accept nothing more, end what is open, and remove the socket file if it is still ours."""
-        if path is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+    async def close(self) -> None:
+        """Accept nothing more and end what is open."""
         self._server.stop()
         await self._server.close_all_connections()

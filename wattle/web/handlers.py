@@ -75,7 +75,7 @@ class OperationHandler(RequestHandler):
             reply: Awaitable[Any] = ask(request)
             self.finish(msgspec.json.encode(await reply))
 
-    get = post = put = delete = answer  # type: ignore[assignment]
+    get = post = put = delete = answer
 
     def _fields(self, operation: Operation) -> tuple[dict[str, Any], bool]:
         if operation.verb in {"GET", "DELETE"}:

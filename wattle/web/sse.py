@@ -1,8 +1,8 @@
 """Server-sent events: `id`, `data`, a heartbeat when it is quiet, and a last word.
 
-    event: end      the stream is complete
-    event: resync   the coordinator is being replaced: come back with the last id
-    event: error    {code, message, hint}
+event: end      the stream is complete
+event: resync   the coordinator is being replaced: come back with the last id
+event: error    {code, message, hint}
 """
 
 from __future__ import annotations
