@@ -23,9 +23,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from typing import TypeVar
 
+import msgspec
+
 from wattle.core import events as ev
 from wattle.core.dispatch import Dispatcher
-from wattle.core.errors import StorageError, WattleError
+from wattle.core.errors import InvalidRequest, StorageError, WattleError
 from wattle.core.launch import Launcher
 from wattle.core.ports import Clock, Executor, Store
 from wattle.core.records import Batch, JournalMark, Launch, OutputRef, RunRecord, WorkflowRecord
@@ -33,6 +35,8 @@ from wattle.core.run import FINAL, IN_FLIGHT, Run
 
 T = TypeVar("T")
 RETRY_COMMIT_SECONDS = 1.0
+VALUE_LIMIT = 1 << 20
+"""Bytes of a value output."""
 LOOP_PROBE_SECONDS = 0.25
 
 
@@ -391,8 +395,11 @@ class Coordinator:
     def locate(self, live: LiveRun, index: int, port: str) -> OutputRef:
         """Where an instance's output lies: in this run, or in the run it was taken over from."""
         progress = live.run.workers[index]
-        return live.launcher.output(progress.instance, port, reused_from=progress.reused_from,
-                                    ended=progress.phase == "completed")  # fmt: skip
+        found = live.launcher.output(progress.instance, port, reused_from=progress.reused_from,
+                                     ended=progress.phase == "completed")  # fmt: skip
+        if found.type != "value" or not found.path:
+            return found
+        return OutputRef(found.type, found.path, read_value(found.path))
 
     def stop_process(self, live: LiveRun, effect: ev.StopWorker) -> None:
         """Ask the executor to end an attempt with its worker's grace."""
@@ -467,6 +474,18 @@ class Coordinator:
     def stopped(self) -> bool:
         """It has let go."""
         return self._closed
+
+
+def read_value(path: str) -> object:
+    """A value output as its worker left it: JSON, or else its text. Raises WattleError."""
+    with open(path, "rb") as file:
+        data = file.read(VALUE_LIMIT + 1)
+    if len(data) > VALUE_LIMIT:
+        raise InvalidRequest(f"the value in {path} is larger than 1 MiB", "make it an output of type file")
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return data.decode(errors="replace").rstrip("\n")
 
 
 def _answer(looked: Sequence[tuple[asyncio.Future[object], object, Exception | None]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from wattle.coordinator import views
-from wattle.coordinator.coordinator import Coordinator, LiveRun
+from wattle.coordinator.coordinator import VALUE_LIMIT, Coordinator, LiveRun, read_value
 from wattle.coordinator.logstream import LogView
 from wattle.coordinator.recovery import fold, origins
 from wattle.core import replies as rp
@@ -26,7 +26,6 @@ from wattle.core.run import FINAL, Progress, Run
 
 CACHED_RUNS = 8
 EVENT_PAGE = 1000
-VALUE_LIMIT = 1 << 20
 
 
 class History:
@@ -237,16 +236,8 @@ def _output(run: Run, spec: RunSpec, instance: Instance, port: str, kind: str) -
         return detail
     detail.exists, detail.size, detail.modified_at = True, found.st_size, found.st_mtime
     if kind == "value" and found.st_size <= VALUE_LIMIT:
-        with open(path, "rb") as file:
-            detail.value = _json(file.read())
+        detail.value = read_value(path)
     return detail
-
-
-def _json(data: bytes) -> Any:
-    try:
-        return msgspec.json.decode(data)
-    except msgspec.DecodeError:
-        return data.decode(errors="replace")
 
 
 def _definition_detail(document: Workflow, worker: Worker) -> rp.WorkerDetail:

@@ -381,8 +381,10 @@ class Service:
         if same or (existing.source and not os.path.exists(existing.source)):
             return
         origin = existing.source or "a request without a file"
-        raise Conflict(f"The name {existing.name} is taken by the workflow from {origin}.",
-                       "take another name with --name, or take this one over with --replace", code="name-taken")  # fmt: skip
+        raise Conflict(
+            f"The name {existing.name} is taken by the workflow from {origin}.",
+            "take another name with --name, or take this one over with --replace", code="name-taken",
+        )  # fmt: skip
 
     def _definition_name(self, address: str) -> str:
         name, number = self.history.parse(address)

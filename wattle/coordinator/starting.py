@@ -13,6 +13,7 @@ from wattle.coordinator.coordinator import Coordinator, LiveRun
 from wattle.coordinator.recovery import live_run
 from wattle.core import events as ev
 from wattle.core import graph
+from wattle.core.binding import bind_environment
 from wattle.core.document import unavailable
 from wattle.core.errors import Conflict, InvalidRequest, NotAvailable, NotFound, StorageError
 from wattle.core.expand import expand, resolve_params, resolve_rows
@@ -80,7 +81,7 @@ async def open_run(coordinator: Coordinator, record: WorkflowRecord, begin: Star
 
 def _make(coordinator: Coordinator, record: WorkflowRecord, begin: Start,
           glob: Callable[[str], list[str]]) -> LiveRun:  # fmt: skip
-    document = begin.document
+    document = bind_environment(begin.document, begin.environment)
     refused = unavailable(document)
     if refused:
         raise NotAvailable(f"{document.name} needs what this version cannot run yet: {refused[0].message}",

@@ -173,6 +173,6 @@ def routes(service: Callable[[], Answers | None], handler: type[OperationHandler
 
 
 def _pattern(path: str) -> str:
-    return re.sub(r"\{(\w+)\}", lambda m: r"(?P<number>\d+)" if m[1] == "number" else rf"(?P<{m[1]}>[^/]+)", path) + "/?"
+    return re.sub(r"\{(\w+)\}", lambda m: rf"(?P<{m[1]}>{r'[0-9]+' if m[1] == 'number' else '[^/]+'})", path) + "/?"
 
 
