@@ -11,7 +11,15 @@ from typing import Any, Protocol
 
 from wattle.core.events import AnyEvent
 from wattle.core.records import (
-    AttemptRecord, Batch, EventRecord, JournalMark, Launch, RunHead, RunRecord, Usage, WorkflowRecord,
+    AttemptRecord,
+    Batch,
+    EventRecord,
+    JournalMark,
+    Launch,
+    RunHead,
+    RunRecord,
+    Usage,
+    WorkflowRecord,
 )  # fmt: skip
 
 
