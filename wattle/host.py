@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import glob
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from wattle import __version__
@@ -107,7 +108,7 @@ class Host:
         root = str(log_root(self.settings))
         coordinator = Coordinator(
             store, self._executor, SystemClock(), totals=totals(self.settings), log_root=root,
-            environments=(write_base, read_base),
+            environments=(write_base, read_base), failpoint=failpoint_from(os.environ),
         )  # fmt: skip
         await recover(coordinator, self._epoch, self._note)
         self.service = Service(
@@ -229,6 +230,22 @@ def serve(host: Host, ready: Callable[[], None] = lambda: None) -> None:
         await task
 
     asyncio.run(main())
+
+
+def failpoint_from(environ: Mapping[str, str]) -> Callable[[str], None]:
+    """What ends this process at `WATTLE_FAILPOINT=name[:n]`, when that point is reached for the n-th time. Tests use
+    it to die at every step once; nobody else sets the variable."""
+    name, _, count = environ.get("WATTLE_FAILPOINT", "").partition(":")
+    left = int(count) if count.isdigit() else 1
+
+    def check(reached: str) -> None:
+        nonlocal left
+        if reached == name:
+            left -= 1
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return check if name else lambda _reached: None
 
 
 def totals(settings: Settings) -> dict[str, float]:

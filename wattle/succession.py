@@ -274,7 +274,7 @@ def spawn_background(settings: Settings, idle: float | None) -> subprocess.Popen
 def background_environment() -> dict[str, str]:
     """The environment of a background coordinator: this process's, with Wattle's own package importable."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    variables = dict(os.environ)
+    variables = {name: value for name, value in os.environ.items() if name != "WATTLE_FAILPOINT"}
     variables["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([package, *filter(None, [variables.get("PYTHONPATH")])]))
     return variables
 

@@ -34,6 +34,11 @@ from wattle.core.records import Batch, JournalMark, Launch, OutputRef, RunRecord
 from wattle.core.run import FINAL, IN_FLIGHT, Run
 
 T = TypeVar("T")
+_Looked = Sequence[tuple[asyncio.Future[object], object, Exception | None]]
+"""Readers, with what each saw when the batch was made."""
+FAILPOINTS = ("before-commit", "after-commit", "before-act", "after-act", "before-acknowledge", "restored", "connected",
+              "resumed")
+"""Where a test may end the process: around every write, and between the steps of a recovery."""
 RETRY_COMMIT_SECONDS = 1.0
 VALUE_LIMIT = 1 << 20
 """Bytes of a value output."""
@@ -127,12 +132,14 @@ class Coordinator:
     def __init__(
         self, store: Store, executor: Executor, clock: Clock, *, totals: Mapping[str, float], log_root: str,
         environments: tuple[Callable[[str, Mapping[str, str]], None], Callable[[str], dict[str, str]]],
+        failpoint: Callable[[str], None] = lambda _name: None,
     ) -> None:  # fmt: skip
         self.store = store
         self.executor = executor
         self.clock = clock
         self.log_root = log_root
         self.save_environment, self.load_environment = environments
+        self.failpoint = failpoint
         self.dispatcher = Dispatcher(totals)
         self.runs: dict[int, LiveRun] = {}
         self.ready = False
@@ -285,15 +292,23 @@ class Coordinator:
         if not pending.batch:
             self._committed(pending, looked)
             return
-        done = self._writer.submit(self.store.commit, pending.batch)
+        self._write(pending, looked)
+
+    def _write(self, pending: _Pending, looked: _Looked) -> None:
+        done = self._writer.submit(self._commit, pending.batch)
         done.add_done_callback(lambda result: self._call_back(self._written, pending, looked, result))
+
+    def _commit(self, batch: Batch) -> int:
+        self.failpoint("before-commit")
+        seq = self.store.commit(batch)
+        self.failpoint("after-commit")
+        return seq
 
     def _call_back(self, function: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
             self._loop.call_soon_threadsafe(function, *arguments)
 
-    def _written(self, pending: _Pending, looked: list[tuple[asyncio.Future[object], object, Exception | None]],
-                 result: Future[int]) -> None:  # fmt: skip
+    def _written(self, pending: _Pending, looked: _Looked, result: Future[int]) -> None:
         error = result.exception()
         if error is None:
             self.seq = result.result()
@@ -311,8 +326,7 @@ class Coordinator:
         self._loop.call_later(RETRY_COMMIT_SECONDS, self._retry, pending)
 
     def _retry(self, pending: _Pending) -> None:
-        done = self._writer.submit(self.store.commit, pending.batch)
-        done.add_done_callback(lambda result: self._call_back(self._written, pending, [], result))
+        self._write(pending, [])
 
     def abandon(self, live: LiveRun) -> None:
         """Forget a new run whose first commit failed, so that it does not begin by itself later."""
@@ -335,15 +349,17 @@ class Coordinator:
 
     # ---- tell, act ------------------------------------------------------------------------------------------
 
-    def _committed(self, pending: _Pending,
-                   looked: Sequence[tuple[asyncio.Future[object], object, Exception | None]]) -> None:  # fmt: skip
+    def _committed(self, pending: _Pending, looked: _Looked) -> None:
         self._writing = None
         touched = [(self.runs[run_id], indexes) for run_id, indexes in pending.touched.items() if run_id in self.runs]
+        self.failpoint("before-act")
         self._act(pending)
+        self.failpoint("after-act")
         for live, indexes in touched:
             live.tell(indexes)
         _answer(looked)
         if pending.batch.mark is not None:
+            self.failpoint("before-acknowledge")
             self.executor.acknowledge(pending.batch.mark)
         if pending.batch.events:
             for listener in self.listeners:
@@ -488,7 +504,7 @@ def read_value(path: str) -> object:
         return data.decode(errors="replace").rstrip("\n")
 
 
-def _answer(looked: Sequence[tuple[asyncio.Future[object], object, Exception | None]]) -> None:
+def _answer(looked: _Looked) -> None:
     for future, value, error in looked:
         if future.done():
             continue

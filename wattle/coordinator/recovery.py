@@ -65,14 +65,17 @@ async def recover(coordinator: Coordinator, epoch: int, on_state: Callable[[str]
                 coordinator.dispatcher.hold(
                     progress.nonce, coordinator.dispatcher.limits(live.run, progress.instance.index)
                 )
+    coordinator.failpoint("restored")
     mark = await asyncio.to_thread(store.mark)
     state = await coordinator.executor.connect(coordinator.post, mark, epoch, store.store_id)
     if mark is None or mark.journal != state.journal:
         coordinator.remember(mark=JournalMark(state.journal, 0))
+    coordinator.failpoint("connected")
     await coordinator.settled()
     for live in restored:
         coordinator.executor.base_environment(live.launcher.env_id, live.launcher.base_environment)
         _go_on(coordinator, live, state, same_journal=mark is not None and mark.journal == state.journal)
+    coordinator.failpoint("resumed")
     await coordinator.settled()
     if restored:
         on_state(f"{len(restored)} unfinished runs go on")

@@ -1,0 +1,71 @@
+"""The coordinator is killed at every step of its turn and of its recovery; the run ends truthfully all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import wait_until
+from tests.terminal import Terminal
+from wattle.coordinator.coordinator import FAILPOINTS
+
+TURN = FAILPOINTS[:5]
+RECOVERY = FAILPOINTS[5:]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    place = Terminal(tmp_path)
+    yield place
+    place.close()
+
+
+def chain(terminal: Terminal) -> str:
+    """Five workers in a row; each writes a witness line. The third fails once before it succeeds."""
+    witness = terminal.folder / "witness"
+    flaky = f'echo w2 >> "{witness}"; test "$WATTLE_ATTEMPT" = 2'
+    workers = {f"w{i}": {"command": ["sh", "-c", f'echo w{i} >> "{witness}"'], "needs": [f"w{i - 1}"] if i else []}
+               for i in range(5)}  # fmt: skip
+    workers["w2"] = {"command": ["sh", "-c", flaky], "needs": ["w1"], "retries": 1}
+    return terminal.write("chain.json", {"name": "chain", "workers": workers})
+
+
+def check(terminal: Terminal) -> None:
+    detail = terminal.wait_for("chain", "completed", 40)
+    assert [worker["attempt"] for worker in detail["workers"]] == [1, 1, 2, 1, 1]
+    assert terminal.lines("witness") == ["w0", "w1", "w2", "w2", "w3", "w4"]
+
+
+@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize("name", TURN)
+def test_a_coordinator_killed_within_its_turn_is_replaced_and_nothing_is_lost(
+    terminal: Terminal, name: str, count: int,
+) -> None:
+    terminal.environment["WATTLE_FAILPOINT"] = f"{name}:{count}"
+    terminal.wattle("up")
+    terminal.wattle("run", "--detach", chain(terminal))
+    del terminal.environment["WATTLE_FAILPOINT"]
+    if not (terminal.home / "wattle.db").exists() or not terminal.ask("list")["total"]:
+        pytest.skip("it died before the workflow was accepted, so there is nothing to lose")
+    if terminal.ask("runs")["runs"]:
+        check(terminal)
+
+
+@pytest.mark.parametrize("name", RECOVERY)
+def test_a_coordinator_killed_within_its_recovery_is_followed_by_the_next(terminal: Terminal, name: str) -> None:
+    gate = terminal.folder / "gate"
+    script = f'while [ ! -e "{gate}" ]; do sleep 0.02; done; echo done >> "{terminal.folder}/witness"'
+    flow = terminal.write("flow.json", {"name": "chain", "workers": {"w": {"script": script, "lang": "sh"}}})
+    assert terminal.wattle("up").returncode == 0
+    assert terminal.wattle("run", "--detach", flow).returncode == 0
+    wait_until(lambda: terminal.status("chain")["workers"][0]["pid"] is not None, 20)
+    assert terminal.wattle("down").returncode == 0
+    terminal.environment["WATTLE_FAILPOINT"] = name
+    terminal.wattle("up")
+    del terminal.environment["WATTLE_FAILPOINT"]
+    gate.touch()
+    terminal.wattle("up")
+    terminal.wait_for("chain", "completed", 40)
+    assert terminal.lines("witness") == ["done"]
