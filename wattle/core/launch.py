@@ -264,7 +264,8 @@ def describe(worker: Worker) -> str:
         lines = [line.strip() for line in worker.script.splitlines()]
         telling = [line for line in lines if line and not line.startswith(("#", "//"))]
         text = telling[0] if telling else ""
-        return _shorten(f"{worker.lang}: {text}", more=len(telling) > 1)
+        label = "script" if worker.script.startswith("#!") else worker.lang
+        return _shorten(f"{label}: {text}", more=len(telling) > 1)
     command = worker.command if isinstance(worker.command, str) else shlex.join(worker.command or ())
     return _shorten(" ".join([command, *map(shlex.quote, worker.args)]))
 
