@@ -43,7 +43,7 @@ def on_an_idle_loop(late: list[float], until: threading.Event) -> None:
 
 def on_a_coordinators(home: Path, late: list[float], until: threading.Event) -> None:
     """The loop of a background coordinator that is hosted here."""
-    settings = load(home=home)
+    settings = load({"home": str(home)})
     prepare_home(settings)
     hold = take_or_join(settings, "background")
     assert hold is not None

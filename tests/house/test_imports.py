@@ -18,6 +18,7 @@ LATE_IMPORTS = {
     "wattle/app.py": "the hallway brings in what is heavy only when a coordinator must be hosted",
     "wattle/host.py": "the web server after the first workers",
     "wattle/cli/main.py": "every verb pays for its own imports only",
+    "wattle/settings.py": "the TOML reader, for those who have a file",
     "wattle/core/document.py": "YAML when a document is YAML",
     "jupyter_wattle/__init__.py": "server side and kernel side",
 }

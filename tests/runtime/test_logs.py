@@ -18,10 +18,12 @@ from wattle.runtime import logs as module
 from wattle.runtime.logs import FileLogs
 
 
-@pytest.fixture(params=["inotify", "polling"])
+@pytest.fixture(params=["inotify", "no inotify", "network disk"])
 def logs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FileLogs:
-    """Both ways of noticing; one test body is their contract."""
-    if request.param == "polling":
+    """All ways of noticing; one test body is their contract."""
+    if request.param == "network disk":
+        monkeypatch.setattr(module, "_is_remote", lambda _folder: True)
+    if request.param == "no inotify":
         monkeypatch.setattr(module._Inotify, "open", classmethod(lambda _: None))
     return FileLogs()
 

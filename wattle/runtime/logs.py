@@ -13,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
 import struct
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from wattle.core.errors import StorageError
+from wattle.settings import file_system, is_network
 
 COALESCE = 0.02
 POLL = 0.05
@@ -28,13 +30,6 @@ _TAIL_REACH = 16 << 20
 _MODIFY, _ATTRIB, _DELETE_SELF, _MOVE_SELF = 0x2, 0x4, 0x400, 0x800
 _OVERFLOW, _IGNORED = 0x4000, 0x8000
 _GONE = _ATTRIB | _DELETE_SELF | _MOVE_SELF | _IGNORED
-_REMOTE = frozenset({
-    0x6969,  # NFS
-    0x517B, 0xFE534D42, 0xFF534D42,  # SMB, SMB2, CIFS
-    0x65735546,  # FUSE: sshfs and the like
-    0x0BD00BD0, 0x47504653, 0x19830326,  # Lustre, GPFS, BeeGFS
-    0x00C36400, 0x5346414F, 0x01021997, 0x20030528, 0x7461636F,  # Ceph, AFS, 9P, PVFS, OCFS2
-})  # fmt: skip
 
 
 class FileLogs:
@@ -165,7 +160,7 @@ class _Inotify:
         """Whether the kernel will tell of this file: it exists, on a local disk, and a watch was left."""
         known = self._watch_of.get(path)
         if known is None:
-            if _is_remote(self._libc, path):
+            if not os.path.exists(path) or _is_remote(os.path.dirname(path)):
                 return False
             mask = _MODIFY | _ATTRIB | _DELETE_SELF | _MOVE_SELF
             known = self._libc.inotify_add_watch(self._descriptor, os.fsencode(path), mask)
@@ -221,10 +216,8 @@ class _Inotify:
                 self._drop(watch)
 
 
-def _is_remote(libc: ctypes.CDLL, path: str) -> bool:
+@functools.lru_cache(maxsize=256)
+def _is_remote(folder: str) -> bool:
     """Whether other hosts may write here without our kernel knowing."""
-    buffer = ctypes.create_string_buffer(512)
-    if libc.statfs(os.fsencode(path), buffer) != 0:
-        return False
-    (kind,) = struct.unpack_from("l", buffer.raw)
-    return kind & 0xFFFFFFFF in _REMOTE
+    kind = file_system(folder)
+    return kind is not None and is_network(kind)
