@@ -59,7 +59,7 @@ def cancels(bench: Bench) -> None:
     folder.mkdir()
     (folder / "tree.sh").write_text(TREE.format(mark=mark))
     workers = [{"name": f"tree{number}", "command": ["sh", str(folder / "tree.sh")]} for number in range(count)]
-    content = {"name": "trees", "working_dir": str(folder), "grace": 0.2, "workers": workers, "mode": "parallel",
+    content = {"name": "trees", "working_dir": str(folder), "grace": 0.2, "workers": workers,
                "max_concurrent_workers": count}  # fmt: skip
     (folder / "flow.json").write_text(json.dumps(content))
     home = bench.scratch / "home-cancels"

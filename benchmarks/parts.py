@@ -8,6 +8,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import yaml
 
@@ -23,17 +24,16 @@ def documents(bench: Bench) -> None:
     as_json = json.dumps(content)
     as_yaml = yaml.dump(content, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    bare, ours = interleaved(bench.rounds, _timed(lambda: json.loads(as_json)), _timed(lambda: _parse(as_json, "json")))
+
+    def read(text: str, form: Literal["json", "yaml"]) -> Callable[[], float]:
+        return _timed(lambda: parse(text, form, base_dir=str(bench.scratch)))
+
+    bare, ours = interleaved(bench.rounds, _timed(lambda: json.loads(as_json)), read(as_json, "json"))
     what = f"document of {count:,} workers, {{}}: parsed and validated"
     bench.add(Row(what.format("JSON"), statistics.median(ours), "s", ratio(ours, bare), "json.loads", "0.3 s"))
     load = _timed(lambda: yaml.load(as_yaml, Loader=loader))
-    bare, ours = interleaved(1, load, _timed(lambda: _parse(as_yaml, "yaml")))
+    bare, ours = interleaved(1, load, read(as_yaml, "yaml"))
     bench.add(Row(what.format("YAML"), statistics.median(ours), "s", ratio(ours, bare), "yaml.load (C)", "3 s"))
-
-
-def _parse(text: str, form: str) -> None:
-    parsed = parse(text, form)
-    assert not parsed.problems, parsed.problems[:3]
 
 
 def _worker(node: int) -> dict[str, object]:

@@ -50,15 +50,17 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """PEP 562: a public name, from the module that defines it."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'wattle' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # a type checker is told of the names above, and of no others
 
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        """PEP 562: a public name, from the module that defines it."""
+        if name not in _HOME:
+            raise AttributeError(f"module 'wattle' has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
