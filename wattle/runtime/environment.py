@@ -292,6 +292,7 @@ def write_base(path: str, variables: Mapping[str, str]) -> None:
         OSError: the folder is missing, closed or full.
     """
     fresh = f"{path}.{os.getpid()}.new"
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with open(descriptor, "w", encoding="ascii") as file:
