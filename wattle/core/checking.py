@@ -32,7 +32,8 @@ def text(found: Findings, path: Path, value: Any, limit: int = TEXT_LIMIT) -> st
     if type(value) is str and len(value) <= _SURELY_SHORT and value.isprintable():
         return value
     if not isinstance(value, str):
-        hint = f'put it in quotes: "{value}"' if type(value) in (int, float) and _sane(value) else ""
+        number_like = isinstance(value, int | float) and not isinstance(value, bool)
+        hint = f'put it in quotes: "{value}"' if number_like and _sane(value) else ""
         found.add(path, f"expected a text, found {describe(value)}", hint)
         return None
     try:
@@ -52,7 +53,7 @@ def text(found: Findings, path: Path, value: Any, limit: int = TEXT_LIMIT) -> st
 def filled_text(found: Findings, path: Path, value: Any) -> str | None:
     """Text that is not empty."""
     if isinstance(value, str) and not value.strip():
-        found.add(path, f"expected a text, found {describe(value) if not value else 'only spaces'}", "leave the key out")
+        found.add(path, f"expected a text, found {'only spaces' if value else describe(value)}", "leave the key out")
         return None
     return text(found, path, value)
 
@@ -69,8 +70,7 @@ def typed_text(found: Findings, path: Path, container: Any, value: Any, limit: i
     """Text, or a number or boolean as it was written."""
     if isinstance(value, str):
         return text(found, path, value, limit)
-    typed = found.originals.get((id(container), path[-1]))
-    if typed is not None:
+    if (typed := found.originals.get((id(container), path[-1]))) is not None:
         return typed
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -84,10 +84,11 @@ def typed_text(found: Findings, path: Path, container: Any, value: Any, limit: i
 
 
 def _sane(value: float) -> bool:
-    return math.isfinite(value) if isinstance(value, float) else -_INT64 <= value < _INT64
+    return -_INT64 <= value < _INT64 if isinstance(value, int) else math.isfinite(value)
 
 
 def boolean(found: Findings, path: Path, value: Any) -> bool | None:
+    """True or false, and nothing that some language takes for it."""
     if isinstance(value, bool):
         return value
     found.add(path, f"expected true or false, found {describe(value)}")
@@ -189,11 +190,13 @@ def identifiers(
         elif flaw := flaw_of(key):
             found.add((*path, key), f"the {noun} {shorten(key)!r} {flaw.message}", flaw.hint, at_key=True)
         elif (other := sound.setdefault(fold(key), key)) is not key:
-            found.add((*path, key), f"the {noun} {key!r} differs from {other!r} only in case", "rename one", at_key=True)
+            found.add((*path, key), f"the {noun} {key!r} differs from {other!r} only in case", "rename one",
+                      at_key=True)  # fmt: skip
     return list(sound.values())
 
 
 def mapping(found: Findings, path: Path, value: Any, noun: str = "a mapping") -> Mapping[Any, Any] | None:
+    """The value when it is a mapping; `noun` says what was expected."""
     if isinstance(value, Mapping):
         return value
     found.add(path, f"expected {noun}, found {describe(value)}")
@@ -208,9 +211,14 @@ def texts(found: Findings, path: Path, value: Any, read: Reader = filled_text) -
     if not isinstance(value, list | tuple):
         found.add(path, f"expected a list of texts, found {describe(value)}")
         return None
-    results = [read(found, (*path, index), entry) if entry is not None else _null(found, (*path, index))
-               for index, entry in enumerate(value)]  # fmt: skip
-    return None if None in results else tuple(str(entry) for entry in results)
+    before = found.count
+    results = []
+    for index, entry in enumerate(value):
+        if entry is None:
+            _null(found, (*path, index))
+        else:
+            results.append(read(found, (*path, index), entry))
+    return None if found.count > before else tuple(results)
 
 
 def lines(found: Findings, path: Path, value: Any) -> str | None:
@@ -236,15 +244,16 @@ def arguments(found: Findings, path: Path, value: Any) -> tuple[str, ...] | None
     if len(value) > ARGUMENTS_LIMIT:
         found.add(path, f"{len(value):,} arguments; at most {ARGUMENTS_LIMIT:,} are allowed", "put them into a file")
         return None
-    results = []
+    before = found.count
+    results: list[Any] = []
     for index, entry in enumerate(value):
         if type(entry) is str and len(entry) <= _SURELY_SHORT and entry.isprintable():
             results.append(entry)
         elif entry is None:
-            results.append(_null(found, (*path, index)))
+            _null(found, (*path, index))
         else:
             results.append(typed_text(found, (*path, index), value, entry, ARGUMENT_LIMIT))
-    return None if None in results else tuple(str(entry) for entry in results)
+    return None if found.count > before else tuple(results)
 
 
 def _null(found: Findings, path: Path) -> None:
@@ -291,22 +300,26 @@ def plain(found: Findings, path: Path, value: Any) -> Any:
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        if not _sane(value):
-            found.add(path, f"{describe(value)} is beyond what JSON numbers can hold here", "put it in quotes")
-            return None
-        return value if type(value) in (int, float) else (int(value) if isinstance(value, int) else float(value))
+        if _sane(value):
+            return float(value) if isinstance(value, float) else int(value)
+        found.add(path, f"{describe(value)} is beyond what JSON numbers can hold here", "put it in quotes")
+        return None
     if len(path) > DEPTH_LIMIT:
         found.add(path, *too_deep())
-    elif isinstance(value, list | tuple):
+        return None
+    if isinstance(value, list | tuple):
         return [plain(found, (*path, index), entry) for index, entry in enumerate(value)]
-    elif isinstance(value, Mapping):
-        result = {}
-        for key, entry in value.items():
-            if isinstance(key, str) and text(found, (*path, shorten(key)), key) is not None:
-                result[str(key)] = plain(found, (*path, key), entry)
-            elif not isinstance(key, str):
-                found.add((*path, describe(key)), f"a key is {describe(key)}, not a text", at_key=True)
-        return result
-    else:
-        found.add(path, f"expected a value of JSON, found {describe(value)}")
+    if isinstance(value, Mapping):
+        return _plain_mapping(found, path, value)
+    found.add(path, f"expected a value of JSON, found {describe(value)}")
     return None
+
+
+def _plain_mapping(found: Findings, path: Path, value: Mapping[Any, Any]) -> dict[str, Any]:
+    result = {}
+    for key, entry in value.items():
+        if not isinstance(key, str):
+            found.add((*path, describe(key)), f"a key is {describe(key)}, not a text", at_key=True)
+        elif text(found, (*path, key), key) is not None:
+            result[str(key)] = plain(found, (*path, key), entry)
+    return result

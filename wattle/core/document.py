@@ -24,8 +24,9 @@ from wattle.core.requests import Format
 from wattle.core.scope import check_paths, check_references
 from wattle.core.shapes import workflow_draft
 from wattle.core.wiring import wire
-from wattle.core.writing import dump as dump
-from wattle.core.writing import readable, to_json, to_toml
+from wattle.core.writing import dump, readable, to_json, to_toml
+
+__all__ = ["Parsed", "dump", "format_of", "parse", "parse_document", "render", "unavailable"]
 
 _SUFFIXES: dict[str, Format] = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 
@@ -80,7 +81,7 @@ def render(workflow: Workflow, format: Format, *, relative_to: str | None = None
         return to_json(document)
     if format == "toml":
         return to_toml(document)
-    from wattle.core import yamltext  # noqa: PLC0415  yaml is loaded only for YAML
+    from wattle.core import yamltext
 
     return yamltext.dump(document)
 
@@ -122,7 +123,7 @@ def _load(text: str, format: Format) -> Reading:  # noqa: A002
         return load_json(text)
     if format == "toml":
         return load_toml(text)
-    from wattle.core import yamltext  # noqa: PLC0415  yaml is loaded only for YAML
+    from wattle.core import yamltext
 
     return yamltext.load(text)
 
@@ -160,7 +161,7 @@ def _places(text: str, format: Format, wanted: set[Path]) -> dict[Path, Place]: 
         return json_places(text, wanted)[0]
     if format == "toml":
         return toml_places(text, wanted)
-    from wattle.core import yamltext  # noqa: PLC0415  yaml is loaded only for YAML
+    from wattle.core import yamltext
 
     return yamltext.places(text, wanted)
 

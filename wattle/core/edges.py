@@ -35,6 +35,7 @@ def path_text(found: Findings, path: Path, value: Any) -> str | None:
 
 
 def inputs(found: Findings, path: Path, value: Any) -> dict[str, Input] | None:
+    """Input ports: sources, lists of sources, files."""
     if type(value) is not dict and checking.mapping(found, path, value, "a mapping of ports") is None:
         return None
     result: dict[str, Input] = {}
@@ -100,7 +101,7 @@ def outputs(found: Findings, path: Path, value: Any) -> dict[str, Output] | None
     """A list of file names (Wattle picks the place) or a mapping by port."""
     if isinstance(value, list | tuple):
         return _output_list(found, path, value)
-    if type(value) is not dict and checking.mapping(found, path, value, "a list of names or a mapping of ports") is None:
+    if type(value) is not dict and checking.mapping(found, path, value, "a list of names or a mapping") is None:
         return None
     result: dict[str, Output] = {}
     for port in checking.identifiers(found, path, value, "port"):
@@ -130,9 +131,7 @@ def _output_list(found: Findings, path: Path, value: list[Any] | tuple[Any, ...]
             continue
         file = file_name(found, here, entry)
         port = entry.partition(".")[0]
-        if file is None:
-            wrong = True
-        elif not (sound := checking.identifiers(found, path, [port], "port")):
+        if file is None or not (sound := checking.identifiers(found, path, [port], "port")):
             wrong = True
         elif any(other.upper() == port.upper() for other in result):
             found.add(here, f"two outputs would have the port {port!r}",
@@ -148,7 +147,7 @@ def file_name(found: Findings, path: Path, value: Any) -> str | None:
     result = checking.filled_text(found, path, value)
     if result is None:
         return None
-    if "/" in result or "\\" in result or result in (".", "..") or len(result.encode()) > 255:  # noqa: PLR2004
+    if "/" in result or "\\" in result or result in (".", "..") or len(result.encode()) > 255:
         found.add(path, f"{shorten(result)!r} is not the name of a file",
                   "Wattle picks the folder; for a place of your own write {port: path}")  # fmt: skip
         return None
@@ -161,7 +160,7 @@ def _output(found: Findings, path: Path, value: Mapping[Any, Any]) -> Output | N
         if key not in ("type", "name", "path"):
             found.unknown(path, key, ("type", "name", "path"))
     given = {key: value[key] for key in ("type", "name", "path") if value.get(key) is not None}
-    kind = _output_type(found, (*path, "type"), given["type"]) if "type" in given else "file"
+    kind: Any = _output_type(found, (*path, "type"), given["type"]) if "type" in given else "file"
     name = file_name(found, (*path, "name"), given["name"]) if "name" in given else None
     place = path_text(found, (*path, "path"), given["path"]) if "path" in given else None
     if kind not in ("file", None) and len(given) > 1:
@@ -172,6 +171,7 @@ def _output(found: Findings, path: Path, value: Mapping[Any, Any]) -> Output | N
 
 
 def retries(found: Findings, path: Path, value: Any) -> Retry | None:
+    """How often, or `{max, delay, backoff}`."""
     if not isinstance(value, Mapping):
         count = _retries(found, path, value)
         return None if count is None else Retry(max=count)
@@ -195,6 +195,7 @@ def _or(value: Mapping[Any, Any], key: str, default: Any) -> Any:
 
 
 def each(found: Findings, path: Path, value: Any) -> Each | None:
+    """A product, rows, a parameter that will be rows, or the name of a group to pair with."""
     if isinstance(value, str):
         return _each_text(found, path, value)
     if isinstance(value, list | tuple):

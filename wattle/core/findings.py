@@ -35,7 +35,7 @@ class Finding(NamedTuple):
     column: int = 0
 
 
-class Unreadable(Exception):  # noqa: N818  an outcome that document.py turns into a DocumentError
+class Unreadable(Exception):
     """The text could not be read to its end."""
 
     def __init__(self, message: str, hint: str = "", line: int = 0, column: int = 0, path: Path = ()) -> None:
@@ -97,7 +97,7 @@ def describe(value: Any) -> str:
     if isinstance(value, str):
         return f"the text {shorten(value)!r}" if value else "an empty text"
     if isinstance(value, int):
-        return f"the number {value}" if value.bit_length() <= 128 else "a very large number"  # noqa: PLR2004
+        return f"the number {value}" if value.bit_length() <= 128 else "a very large number"
     if isinstance(value, float):
         return f"the number {value!r}"
     if isinstance(value, Mapping):

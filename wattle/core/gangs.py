@@ -39,7 +39,7 @@ def _waits(draft: Draft) -> bool:
 
 def _gang(found: Findings, workflow: Draft, wires: Wires, numbers: list[int]) -> None:
     drafts = [wires.drafts[number] for number in numbers]
-    names = ", ".join(draft.name for draft in drafts[:6]) + (", …" if len(drafts) > 6 else "")  # noqa: PLR2004
+    names = ", ".join(draft.name for draft in drafts[:6]) + (", …" if len(drafts) > 6 else "")
     if workflow.fields.get("mode") == "sequential":
         found.add(("mode",), f"mode sequential runs one worker at a time, but streams join {names}",
                   "leave mode out")  # fmt: skip
@@ -66,7 +66,7 @@ def _parallel(found: Findings, workflow: Draft, wires: Wires) -> None:
     count = wires.instances()
     limit = workflow.fields.get("max_concurrent_workers")
     if limit is not None and limit < count:
-        found.add(("max_concurrent_workers",), f"mode parallel starts all {count:,} at once, and the limit is {limit:,}",
+        found.add(("max_concurrent_workers",), f"mode parallel starts all {count:,} at once; the limit is {limit:,}",
                   f"write max_concurrent_workers: {count}, or leave mode out")  # fmt: skip
     for number, draft in enumerate(wires.drafts):
         if draft.fields.get("needs"):
@@ -74,5 +74,5 @@ def _parallel(found: Findings, workflow: Draft, wires: Wires) -> None:
         own = draft.fields.get("max_concurrent")
         if own is not None and wires.roots[number] is not None and own < (wires.sizes[number] or 1):
             found.add((*draft.path, "max_concurrent"), "mode parallel starts all instances at once", "leave mode out")
-    found.warnings.append("mode: parallel starts every worker at once, and nothing waits for its inputs. "
-                          "The default already runs in parallel whatever can run; leave mode out to have that.")  # fmt: skip
+    found.warnings.append("mode: parallel starts every worker at once, and nothing waits for its inputs. The default "
+                          "already runs in parallel whatever can run; leave mode out to have that.")  # fmt: skip

@@ -16,8 +16,10 @@ from typing import Any
 from wattle.core.findings import Finding, Path, shorten
 from wattle.core.reading import Place
 
-_JSON_TOKEN = re.compile(r'\s*+(?:(?P<text>"(?:[^"\\]++|\\.)*+")|(?P<mark>[\[\]{}:,])|(?P<word>[^\s\[\]{}:,"]++))', re.DOTALL)
-_TOML_TOKEN = re.compile(
+_JSON_PIECE = re.compile(
+    r'\s*+(?:(?P<text>"(?:[^"\\]++|\\.)*+")|(?P<mark>[\[\]{}:,])|(?P<word>[^\s\[\]{}:,"]++))', re.DOTALL
+)
+_TOML_PIECE = re.compile(
     r'''[ \t\r]*+(?:(?P<skip>\#[^\n]*+)|(?P<newline>\n)
     |(?P<text>"""(?:[^"\\]++|\\.|"{1,2}(?!"))*+"{3,5}|\'\'\'(?:[^']++|'{1,2}(?!'))*+'{3,5}|"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*+')
     |(?P<mark>\[\[(?=[^\[])|[\[\]{}=,.])|(?P<word>[^\s\[\]{}=,."'#]++))''',
@@ -60,20 +62,20 @@ def json_places(text: str, wanted: Collection[Path]) -> tuple[dict[Path, Place],
     findings: list[Finding] = []
     stack: list[_Open] = []
     offset = 0
-    while match := _JSON_TOKEN.match(text, offset):
+    while match := _JSON_PIECE.match(text, offset):
         offset = match.end()
-        kind, token = str(match.lastgroup), match[str(match.lastgroup)]
+        kind, piece = str(match.lastgroup), match[str(match.lastgroup)]
         at = match.start(kind)
         top = stack[-1] if stack else None
-        if kind == "mark" and token in "]},:":
-            if token in "]}" and stack:
+        if kind == "mark" and piece in "]},:":
+            if piece in "]}" and stack:
                 stack.pop()
-            elif token == "," and top is not None:
+            elif piece == "," and top is not None:
                 top.index += 1
                 top.key = None
             continue
         if kind == "text" and top is not None and top.keys is not None and top.key is None:
-            top.key, top.key_at = _json_text(token), at
+            top.key, top.key_at = _json_text(piece), at
             if top.key in top.keys:
                 findings.append(Finding((*top.path, top.key), f"the key {shorten(top.key)!r} stands here twice",
                                         "remove or rename one of them", True, *lines(at)))  # fmt: skip
@@ -85,18 +87,18 @@ def json_places(text: str, wanted: Collection[Path]) -> tuple[dict[Path, Place],
             key_at = top.key_at if top is not None and top.keys is not None else at
             found.setdefault(path, Place(lines(key_at), lines(at)))
         if kind == "mark":
-            stack.append(_Open(path, mapping=token == "{"))
-        elif token in ("NaN", "Infinity", "-Infinity"):
-            findings.append(Finding(path, f"{token} is not a number that JSON has", "write null or a number",
+            stack.append(_Open(path, mapping=piece == "{"))
+        elif piece in ("NaN", "Infinity", "-Infinity"):
+            findings.append(Finding(path, f"{piece} is not a number that JSON has", "write null or a number",
                                     False, *lines(at)))  # fmt: skip
     return found, findings
 
 
-def _json_text(token: str) -> str:
+def _json_text(piece: str) -> str:
     try:
-        return str(json.loads(token, strict=False))
+        return str(json.loads(piece, strict=False))
     except ValueError:
-        return token
+        return piece
 
 
 class _TomlScan:
@@ -121,36 +123,36 @@ class _TomlScan:
     def run(self) -> dict[Path, Place]:
         offset = 0
         expect_key = True  # else a value
-        while match := _TOML_TOKEN.match(self.text, offset):
+        while match := _TOML_PIECE.match(self.text, offset):
             offset = match.end()
-            kind, token, at = str(match.lastgroup), match[str(match.lastgroup)], match.start(str(match.lastgroup))
+            kind, piece, at = str(match.lastgroup), match[str(match.lastgroup)], match.start(str(match.lastgroup))
             if kind == "skip" or (kind == "newline" and self.stack):
                 continue
             if kind == "newline":
                 self.keys, expect_key, self.header = [], True, ""
             elif expect_key:
-                expect_key = self.read_key(kind, token, at)
+                expect_key = self.read_key(kind, piece, at)
             elif kind == "mark":
-                expect_key = self.read_mark(token, at)
+                expect_key = self.read_mark(piece, at)
             else:
                 self.begin(at)
         return self.found
 
-    def read_key(self, kind: str, token: str, at: int) -> bool:
-        """A token where a key or header is written. False when a value follows."""
+    def read_key(self, kind: str, piece: str, at: int) -> bool:
+        """A piece where a key or header is written. False when a value follows."""
         if kind in ("text", "word"):
             if not self.keys and not self.header:
                 self.key_at = at
-            self.keys.append(token[1:-1] if token[0] in "\"'" else token)
-        elif token in ("[", "[[") and not self.stack:
-            self.header, self.keys, self.key_at = token, [], at
-        elif token == "]" and self.header:
+            self.keys.append(piece[1:-1] if piece[0] in "\"'" else piece)
+        elif piece in ("[", "[[") and not self.stack:
+            self.header, self.keys, self.key_at = piece, [], at
+        elif piece == "]" and self.header:
             if self.keys:
                 self.enter(tuple(self.keys))
             self.keys = []
-        elif token == "=":
+        elif piece == "=":
             return False
-        elif token == "}" and self.stack:
+        elif piece == "}" and self.stack:
             return self.close()
         return True
 
@@ -180,18 +182,18 @@ class _TomlScan:
             self.note(path, self.key_at, at)
         return path
 
-    def read_mark(self, token: str, at: int) -> bool:
+    def read_mark(self, piece: str, at: int) -> bool:
         """A mark where a value is written. True when a key follows."""
-        if token in ("[", "[[", "{"):
+        if piece in ("[", "[[", "{"):
             path = self.begin(at)
-            self.stack.append((path, -1 if token == "{" else 0))
-            if token == "[[":  # two lists that begin at once
+            self.stack.append((path, -1 if piece == "{" else 0))
+            if piece == "[[":  # two lists that begin at once
                 self.stack.append((self.begin(at + 1), 0))
             self.keys = []
-            return token == "{"
-        if token in ("]", "}") and self.stack:
+            return piece == "{"
+        if piece in ("]", "}") and self.stack:
             return self.close()
-        if token == "," and self.stack:
+        if piece == "," and self.stack:
             path, index = self.stack[-1]
             self.stack[-1] = (path, index + 1 if index >= 0 else -1)
             self.keys = []

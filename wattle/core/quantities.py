@@ -2,7 +2,7 @@
 
 A duration is a number of seconds (`90`, `1.5`), or whole or broken numbers with units, largest first: `90s 10m 2h 1d
 1h30m 1.5h 250ms`. A size is a number of bytes, or a number with one unit; units are binary, as in `ulimit` and
-Kubernetes' `Mi`: `512M`, `512MiB` and `512MB` are all 512 × 1024² bytes.
+Kubernetes' `Mi`: `512M`, `512MiB` and `512MB` are all 512 * 1024 * 1024 bytes.
 
 Laws: a quantity is finite and not negative; `seconds(duration_text(x)) == x` and `size(size_text(n)) == n`.
 """
@@ -30,15 +30,20 @@ _LARGEST = 1 << 62
 
 def seconds(value: object) -> float:
     """A duration in seconds. Raises `ValueError` with the end of a sentence when it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("is not a duration")
     if isinstance(value, str):
         return _seconds_of_text(value.strip().lower())
+    return float(_in_range(value, "duration"))
+
+
+def _in_range(value: object, noun: str) -> float:
+    """A finite number that is not negative."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"is not a {noun}")
     if not -_LARGEST < value < _LARGEST:  # NaN compares false, and infinity is beyond
-        raise ValueError("is not a finite duration")
+        raise ValueError(f"is not a finite {noun}")
     if value < 0:
         raise ValueError("is negative")
-    return float(value)
+    return value
 
 
 def _seconds_of_text(text: str) -> float:
@@ -55,8 +60,6 @@ def _seconds_of_text(text: str) -> float:
 
 def size(value: object) -> int:
     """A size in bytes. Raises `ValueError` with the end of a sentence when it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("is not a size")
     if isinstance(value, str):
         if value.strip().startswith("-"):
             raise ValueError("is negative")
@@ -65,13 +68,10 @@ def size(value: object) -> int:
             raise ValueError("is not a size")
         number = int(match[1]) if match[1].isdecimal() else float(match[1])
         value = number * _BYTES[match[2].lower()]
-    if not -_LARGEST < value < _LARGEST:
-        raise ValueError("is not a finite size")
-    if value < 0:
-        raise ValueError("is negative")
-    if value != int(value):
+    result = _in_range(value, "size")
+    if result != int(result):
         raise ValueError("is not a whole number of bytes")
-    return int(value)
+    return int(result)
 
 
 def duration_text(value: float) -> float | int | str:

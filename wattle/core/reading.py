@@ -53,30 +53,32 @@ def too_deep() -> tuple[str, str]:
     return f"lists and mappings are nested deeper than {DEPTH_LIMIT}", "write a flatter document"
 
 
-def decode(text: str | bytes) -> str:
+def decode(document: str | bytes) -> str:
     """The document as text without a byte order mark. Raises `Unreadable` when it is too long, not UTF-8, holds a NUL
     or nothing at all."""
-    length = len(text)
-    if length <= SIZE_LIMIT and isinstance(text, str) and not text.isascii():
-        length = len(text.encode("utf-8", "surrogatepass"))
+    length = len(document)
+    if length <= SIZE_LIMIT and isinstance(document, str) and not document.isascii():
+        length = len(document.encode("utf-8", "surrogatepass"))
     if length > SIZE_LIMIT:
         raise Unreadable(f"the document has {length:,} bytes; at most {SIZE_LIMIT:,} are allowed",
                          "keep data in files and name them as inputs, or use `each`")  # fmt: skip
-    if isinstance(text, bytes):
-        try:
-            text = text.decode()
-        except UnicodeDecodeError as error:
-            before = text[: error.start].decode()
-            found = f"the byte 0x{text[error.start]:02x} at offset {error.start:,}"
-            raise Unreadable(f"the document is not UTF-8: {found}", "save it as UTF-8",
-                             *position(before, len(before))) from None  # fmt: skip
-    text = text.removeprefix("\ufeff")
+    text = (document if isinstance(document, str) else _utf8(document)).removeprefix("\ufeff")
     if "\0" in text:
         raise Unreadable("the document holds a NUL character", "remove it: a document is plain text",
                          *position(text, text.index("\0")))  # fmt: skip
     if not text.strip():
         raise Unreadable("the document is empty", "it needs `name` and `workers`")
     return text
+
+
+def _utf8(document: bytes) -> str:
+    try:
+        return document.decode()
+    except UnicodeDecodeError as error:
+        before = document[: error.start].decode()
+        found = f"the byte 0x{document[error.start]:02x} at offset {error.start:,}"
+        raise Unreadable(f"the document is not UTF-8: {found}", "save it as UTF-8",
+                         *position(before, len(before))) from None  # fmt: skip
 
 
 def load_json(text: str) -> Reading:
@@ -110,7 +112,7 @@ def load_json(text: str) -> Reading:
 def _not_json(text: str, error: json.JSONDecodeError) -> Unreadable:
     line, column = position(text, error.pos)
     start = text.rfind("\n", 0, error.pos) + 1
-    shown = text[max(start, error.pos - 30) : error.pos + 30].split("\n")[0].strip()
+    shown = text[max(start, error.pos - 30) : error.pos + 30].partition("\n")[0].strip()
     message = error.msg[:1].lower() + error.msg[1:]
     hint = "check the commas, quotes and brackets here and in the line above"
     rest = text[error.pos : error.pos + 2]
@@ -169,7 +171,8 @@ def _not_toml(text: str, message: str) -> Unreadable:
         hint = "a table or key stands here twice: remove or rename one of them"
     elif "Invalid value" in message:
         hint = "put a text in quotes"
-    return Unreadable(f"not TOML: {message[:1].lower()}{message[1:]}, in the line {shorten(shown)!r}", hint, line, column)
+    message = f"not TOML: {message[:1].lower()}{message[1:]}, in the line {shorten(shown)!r}"
+    return Unreadable(message, hint, line, column)
 
 
 def _undate(value: Any) -> None:

@@ -1,14 +1,16 @@
 """Which `${…}` may stand where, and whether what they name exists; which files workers write.
 
-Kinds by place: a command, arguments, variables and notebook parameters may use all; a path is needed before ports are
-known, so it may use `params each env run`; `each` is expanded when the run is created, from `params` (a glob from `env`
-too); the workflow's variables know no worker. A script and `setup` are never filled in: the environment carries the ports.
+Kinds by place: a command, arguments, variables and notebook parameters may use all. A path is needed before ports
+are known, so it may use `params each env run`. `each` is expanded when the run is created, from `params` (a glob from
+`env` too). The workflow's variables know no worker. A script and `setup` are never filled in: the environment carries
+the ports.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Any
 
 from wattle.core.findings import Findings, Path, shorten
@@ -29,7 +31,8 @@ _Place = tuple[Path, str, tuple[str, ...]]
 
 def check_references(found: Findings, workflow: Draft, wires: Wires) -> None:
     """Report every reference that names nothing, or stands where it cannot be filled in."""
-    names = {"params": wires.params if wires.params_known else None, "run": RUN_NAMES}
+    params = wires.params if wires.params_known else None
+    names: dict[str, Collection[str] | None] = {"params": params, "run": RUN_NAMES}
     for key, value in workflow.fields.get("env_vars", {}).items():
         if "${" in value:
             _check(found, ("env_vars", key), value, _WORKFLOW, names, "the workflow's variables")
@@ -56,53 +59,28 @@ def _own_names(wires: Wires, number: int) -> dict[str, Collection[str] | None]:
 
 def _texts(draft: Draft) -> Iterator[_Place]:
     """The texts of a worker in which `${` occurs, with the kinds that may stand there."""
-    fields = draft.fields
-    command: str | tuple[str, ...] = fields.get("command", "")
-    if isinstance(command, str):
-        if "${" in command:
-            yield ("command",), command, _ALL
-    else:
-        yield from _listed(("command",), command, _ALL)
-    for key, kinds in (("args", _ALL), ("files", _PATHS)):
-        if key in fields:
-            yield from _listed((key,), fields[key], kinds)
-    for key in ("working_dir", "notebook"):
-        if "${" in fields.get(key, ""):
-            yield (key,), fields[key], _PATHS
-    if "env_vars" in fields:
-        for name, value in fields["env_vars"].items():
-            if "${" in value:
-                yield ("env_vars", name), value, _ALL
-    if "inputs" in fields:
-        yield from _input_texts(fields["inputs"])
-    if "outputs" in fields:
-        yield from _output_texts(fields["outputs"])
-    if "parameters" in fields:
-        yield from _deep(("parameters",), fields["parameters"], _ALL)
-    if "each" in fields:
-        each: Each = fields["each"]
-        yield from _deep(("each",), each.rows, _EACH)
-        for name, values in (each.product or {}).items():
-            yield from _deep(("each", name), values, _GLOB if isinstance(values, dict) else _EACH)
+    for key, value in draft.fields.items():
+        if (reader := _TEXTS.get(key)) is not None:
+            yield from reader((key,), value)
 
 
-def _listed(path: Path, values: Sequence[str], kinds: tuple[str, ...]) -> Iterator[_Place]:
-    for index, value in enumerate(values):
-        if "${" in value:
-            yield (*path, index), value, kinds
-
-
-def _input_texts(inputs: dict[str, Input]) -> Iterator[_Place]:
+def _inputs(path: Path, inputs: dict[str, Input]) -> Iterator[_Place]:
     for port, given in inputs.items():
         if given.file is not None and "${" in given.file:
-            yield ("inputs", port, "file"), given.file, _PATHS
+            yield (*path, port, "file"), given.file, _PATHS
 
 
-def _output_texts(outputs: dict[str, Output]) -> Iterator[_Place]:
+def _outputs(path: Path, outputs: dict[str, Output]) -> Iterator[_Place]:
     for port, output in outputs.items():
         for key, text in (("path", output.path), ("name", output.name)):
             if text is not None and "${" in text:
-                yield ("outputs", port, key), text, _PATHS
+                yield (*path, port, key), text, _PATHS
+
+
+def _each(path: Path, each: Each) -> Iterator[_Place]:
+    yield from _deep(path, each.rows, _EACH)
+    for name, values in (each.product or {}).items():
+        yield from _deep((*path, name), values, _GLOB if isinstance(values, dict) else _EACH)
 
 
 def _deep(path: Path, value: Any, kinds: tuple[str, ...]) -> Iterator[_Place]:
@@ -116,6 +94,15 @@ def _deep(path: Path, value: Any, kinds: tuple[str, ...]) -> Iterator[_Place]:
     elif isinstance(value, list | tuple):
         for index, entry in enumerate(value):
             yield from _deep((*path, index), entry, kinds)
+
+
+_TEXTS: dict[str, Callable[[Path, Any], Iterator[_Place]]] = {
+    **dict.fromkeys(("args", "command", "env_vars", "parameters"), partial(_deep, kinds=_ALL)),
+    **dict.fromkeys(("files", "notebook", "working_dir"), partial(_deep, kinds=_PATHS)),
+    "each": _each,
+    "inputs": _inputs,
+    "outputs": _outputs,
+}
 
 
 def _check(
@@ -174,7 +161,7 @@ def check_paths(found: Findings, workflow: Draft, wires: Wires) -> None:
         outputs: dict[str, Output] | None = draft.fields.get("outputs")
         if not outputs:
             continue
-        folder = resolve(root, draft.fields.get("working_dir", ""))
+        folder = resolve(root, draft.fields["working_dir"]) if "working_dir" in draft.fields else root
         for port, output in outputs.items():
             if output.path is None:
                 continue
@@ -196,12 +183,9 @@ def _shared(found: Findings, wires: Wires, number: int, path: Path, place: str) 
     root = wires.roots[number]
     each: Each | None = None if root is None else wires.drafts[root].fields.get("each")
     product = (each.product if each else None) or {}
-    missing = [name for name, values in product.items() if name not in used and not (_is_list(values) and len(values) == 1)]
+    varying = (name for name, values in product.items() if not (isinstance(values, list) and len(values) == 1))
+    missing = [name for name in varying if name not in used]
     if not used or missing:
         name = missing[0] if missing else next(iter(wires.each_names(number) or ()), "name")
         found.add(path, f"instances of {wires.drafts[number].name!r} would write the same path",
                   f"put ${{each.{name}}} into it, or let Wattle pick the place: {{type: file}}")  # fmt: skip
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)

@@ -25,7 +25,8 @@ from wattle.core.words import NotWords, split
 WORKERS_LIMIT = 10_000
 
 _LANGUAGES = {
-    "bash": "bash", "sh": "sh", "python": "python", "python3": "python", "node": "node", "Rscript": "Rscript", "R": "Rscript",
+    "bash": "bash", "sh": "sh", "python": "python", "python3": "python", "node": "node", "Rscript": "Rscript",
+    "R": "Rscript",
 }  # fmt: skip
 
 _MODES = {
@@ -33,9 +34,9 @@ _MODES = {
 }  # fmt: skip
 
 _SYNONYMS = {
-    "after": "needs", "cmd": "command", "cwd": "working_dir", "depends": "needs", "depends_on": "needs", "dir": "working_dir",
-    "env": "env_vars", "environment": "env_vars", "foreach": "each", "matrix": "each", "retry": "retries",
-    "run": "command or script", "shell": "script", "upstream": "needs", "workdir": "working_dir",
+    "after": "needs", "cmd": "command", "cwd": "working_dir", "depends": "needs", "depends_on": "needs",
+    "dir": "working_dir", "env": "env_vars", "environment": "env_vars", "foreach": "each", "matrix": "each",
+    "retry": "retries", "run": "command or script", "shell": "script", "upstream": "needs", "workdir": "working_dir",
     "concurrency": "max_concurrent_workers", "jobs": "max_concurrent_workers", "parameters": "params",
     "steps": "workers", "tasks": "workers", "nodes": "workers",
 }  # fmt: skip
@@ -250,11 +251,10 @@ def _working_dir(found: Findings, draft: Draft, base_dir: str) -> None:
     """The workflow's folder, absolute and in its shortest form."""
     written = draft.fields.get("working_dir", "")
     if references(written):
-        found.add(("working_dir",), "the workflow's folder cannot be filled in", "write it out; a worker's may hold ${…}")
+        found.add(("working_dir",), "the workflow's folder cannot be filled in", "write it out; a worker's may hold it")
     folder = resolve(base_dir, written)
     if not _ABSOLUTE.match(folder):
-        found.add(("working_dir",), f"the folder {shorten(folder)!r} is not absolute, and it is not known from where it "
-                  "counts", "write the whole path")  # fmt: skip
+        found.add(("working_dir",), f"the folder {shorten(folder)!r} counts from nowhere", "write the whole path")
     draft.fields["working_dir"] = folder
 
 
@@ -263,7 +263,8 @@ def worker_drafts(found: Findings, value: Any, workflow_names: set[str]) -> list
     path: Path = ("workers",)
     entries: list[tuple[Path, str | None, Any]]
     if isinstance(value, Mapping):
-        entries = [((*path, key if isinstance(key, str) else describe(key)), key, entry) for key, entry in value.items()]
+        entries = [((*path, key if isinstance(key, str) else describe(key)), key, entry)
+                   for key, entry in value.items()]  # fmt: skip
     elif isinstance(value, list | tuple):
         entries = [((*path, index), None, entry) for index, entry in enumerate(value)]
     else:
@@ -311,7 +312,7 @@ def _worker(found: Findings, path: Path, key: Any, value: Any, workflow_names: s
     meant = draft.fields.pop("workflow_name", None)
     if meant is not None and workflow_names and meant not in workflow_names:
         found.add((*path, "workflow_name"), f"the worker says that it belongs to {shorten(meant)!r}",
-                  f"write {sorted(workflow_names)[0]!r}, or leave it out")  # fmt: skip
+                  f"write {min(workflow_names)!r}, or leave it out")  # fmt: skip
     _what_to_run(found, draft)
     return draft
 
@@ -339,7 +340,7 @@ def _what_to_run(found: Findings, draft: Draft) -> None:
     if not given:
         found.add(path, "the worker has nothing to run", "add a command, a script or a notebook")
     elif len(given) > 1:
-        found.add((*path, given[1]), f"the worker has a {given[0]} and a {given[1]}", "remove one: a worker runs one thing")
+        found.add((*path, given[1]), f"the worker has a {given[0]} and a {given[1]}", "a worker runs one: remove one")
     if "notebook" in given and fields.get("args"):
         found.add((*path, "args"), "a notebook takes no arguments", "write parameters: {name: value}")
     for key, needed in (("lang", "script"), ("parameters", "notebook"), ("kernel", "notebook")):

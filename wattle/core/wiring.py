@@ -178,7 +178,7 @@ def _edges(found: Findings, wires: Wires) -> None:
             if other is not None:
                 befores.append(other)
         total += len(befores)
-        wires.upstream[number] = befores if len(befores) < 2 else list(dict.fromkeys(befores))  # noqa: PLR2004
+        wires.upstream[number] = befores if len(befores) < 2 else list(dict.fromkeys(befores))
     if total > EDGES_LIMIT:
         found.add(("workers",), f"the workflow has {total:,} edges; at most {EDGES_LIMIT:,} are allowed",
                   "gather results in between")  # fmt: skip
@@ -201,7 +201,9 @@ def _source(found: Findings, wires: Wires, number: int, path: Path, source: Sour
     return None
 
 
-def _worker(found: Findings, wires: Wires, number: int, path: Path, name: str, source: Source | None = None) -> int | None:
+def _worker(
+    found: Findings, wires: Wires, number: int, path: Path, name: str, source: Source | None = None
+) -> int | None:
     """The worker of that name, if there is one and it is another one."""
     other = wires.index.get(name)
     if other is None:
@@ -254,7 +256,7 @@ def _gang_name(wires: Wires, gang_of: Sequence[int], node: int) -> str:
     if not wires.streams:
         return wires.drafts[node].name
     members = [draft.name for draft, gang in zip(wires.drafts, gang_of, strict=True) if gang == node]
-    return members[0] if len(members) == 1 else f"({' + '.join(members[:4])}{' + …' if len(members) > 4 else ''})"  # noqa: PLR2004
+    return members[0] if len(members) == 1 else f"({' + '.join(members[:4])}{' + …' if len(members) > 4 else ''})"
 
 
 def _edge_path(wires: Wires, gang_of: Sequence[int], before: int, after: int) -> Path:

@@ -67,7 +67,7 @@ def _changed(model: Workflow | Worker, without: tuple[str, ...]) -> dict[str, An
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
-    return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()  # type: ignore[operator]
+    return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
 
 
 def _roots(workflow: Workflow) -> dict[str, str]:
@@ -97,7 +97,8 @@ def _worker(worker: Worker, groups: Mapping[str, str], *, human: bool) -> dict[s
         if key == "inputs":
             result[key] = {port: _input(given, groups.get(worker.name), groups) for port, given in value.items()}
         elif key == "outputs":
-            result[key] = {port: _output(output) for port, output in value.items()}
+            names = _plain_outputs(value) if human else None
+            result[key] = names or {port: _output(output) for port, output in value.items()}
         elif isinstance(value, Each):
             result[key] = _each(value)
         elif isinstance(value, Retry):
@@ -117,6 +118,17 @@ def _input(given: Input, root: str | None, groups: Mapping[str, str]) -> Any:
     group = groups.get(given.sources[0].worker)
     by_itself = group is not None and group != root
     return sources[0] if len(sources) == 1 and given.rows == by_itself else sources
+
+
+def _plain_outputs(outputs: Mapping[str, Output]) -> list[str] | None:
+    """The short form, a list of file names, where it says the same."""
+    names = []
+    for port, output in outputs.items():
+        name = output.name or port
+        if output.type != "file" or output.path is not None or name.partition(".")[0] != port or output.name == port:
+            return None
+        names.append(name)
+    return names
 
 
 def _output(output: Output) -> Any:
@@ -147,6 +159,7 @@ def _human(key: str, value: Any) -> Any:
 
 
 def to_json(document: Mapping[str, Any]) -> str:
+    """JSON, indented."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -161,7 +174,7 @@ def _table(lines: list[str], path: tuple[str, ...], table: Mapping[str, Any]) ->
     """One table. Mappings that hold mappings become tables of their own; depth is that of the document's shape."""
     below = []
     for key, value in table.items():
-        if isinstance(value, Mapping) and value and len(path) < 3 and _is_table(path, value):  # noqa: PLR2004
+        if isinstance(value, Mapping) and value and len(path) < 3 and _is_table(path, value):
             below.append((key, value))
         elif value is not None:
             lines.append(f"{_key(key)} = {_value(value)}")
@@ -174,7 +187,7 @@ def _table(lines: list[str], path: tuple[str, ...], table: Mapping[str, Any]) ->
 
 def _is_table(path: tuple[str, ...], value: Mapping[str, Any]) -> bool:
     """Tables are for the workflow's mappings and for workers; what is small stays in its line."""
-    return not path or path == ("workers",) or sum(map(len, map(str, value.values()))) > 60  # noqa: PLR2004
+    return not path or path == ("workers",) or sum(map(len, map(str, value.values()))) > 60
 
 
 def _key(key: str) -> str:

@@ -14,6 +14,7 @@ Values are built from libyaml's events, not by PyYAML's constructors, because of
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -37,6 +38,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.A
 _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)", re.ASCII)
 _CONTROL = re.compile("[^\\t\\n\\r\\x20-\\x7e\\x85\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _DIGITS = 4_000  # Python itself refuses to read longer numbers
+_LINE = 70
+_LINE_ENTRIES = 4
 _OPEN: Any = object()  # the key of a mapping that waits for its next key
 
 
@@ -48,10 +51,8 @@ def load(text: str) -> Reading:
 def places(text: str, wanted: frozenset[Path] | set[Path]) -> dict[Path, Place]:
     """Where the wanted values stand; for a text that `load` has read, or as far as it could."""
     builder = _Builder(text, wanted)
-    try:
+    with suppress(Unreadable):  # what was found before the end still helps
         builder.build()
-    except Unreadable:
-        pass  # what was found before the end still helps
     return builder.places
 
 
@@ -126,7 +127,7 @@ class _Builder:
 
     def _consume(self, loader: Any) -> None:
         """Read event after event. The scalar comes first because it is nine events of ten."""
-        scalar, alias, mapping, sequence = yaml.ScalarEvent, yaml.AliasEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent
+        scalar, mapping, sequence = yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent
         ends = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
         documents = 0
         while True:
@@ -138,12 +139,12 @@ class _Builder:
                 self._start({} if kind is mapping else [], event)
             elif kind in ends:
                 self._end()
-            elif kind is alias:
+            elif kind is yaml.AliasEvent:
                 self._alias(event)
             elif kind is yaml.DocumentStartEvent:
                 documents += 1
                 if documents > 1:
-                    raise self._stop(event, "a second document begins here", "one file holds one workflow: remove '---'")
+                    raise self._stop(event, "a second document begins here", "one file holds one workflow")
             elif kind is yaml.StreamEndEvent:
                 return
 
@@ -291,12 +292,18 @@ def _usual(value: Any) -> str:
 
 
 class _Dumper(_DUMPER):  # type: ignore[misc, valid-type]
-    """Texts of several lines as blocks; words that some reader takes for a boolean, number or date in quotes."""
+    """Texts of several lines as blocks, short lists and mappings in one line, no anchors; words that some reader
+    takes for a boolean, number or date in quotes."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  the signature is PyYAML's
+        """Nothing is written as an alias."""
+        return True
 
 
 def _represent_text(dumper: Any, value: str) -> Any:
-    style = "|" if "\n" in value and not any(line != line.rstrip() for line in value.split("\n")) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style or _quotes(value))
+    lines = value.split("\n")
+    block = len(lines) > 1 and lines[0] == lines[0].lstrip() != "" and all(line == line.rstrip() for line in lines)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if block else _quotes(value))
 
 
 def _quotes(value: str) -> str | None:
@@ -307,4 +314,21 @@ def _quotes(value: str) -> str | None:
     return None if reads_as_text else "'"
 
 
+def _represent_list(dumper: Any, value: list[Any]) -> Any:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=_is_short(value))
+
+
+def _represent_mapping(dumper: Any, value: dict[str, Any]) -> Any:
+    short = not value or (len(value) <= _LINE_ENTRIES and _is_short([*value, *value.values()]))
+    return dumper.represent_mapping("tag:yaml.org,2002:map", value.items(), flow_style=short)
+
+
+def _is_short(values: list[Any]) -> bool:
+    """Whether the values fit a line: none is a list or mapping, or long."""
+    texts = [str(value) for value in values if not isinstance(value, list | dict)]
+    return len(texts) == len(values) and sum(map(len, texts)) + 2 * len(texts) <= _LINE and "\n" not in "".join(texts)
+
+
 _Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(dict, _represent_mapping)
