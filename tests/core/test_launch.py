@@ -97,7 +97,8 @@ def test_every_kind_of_reference_is_filled() -> None:
     made = Made(
         Worker(name="src", command="true", outputs={"o": Output(name="o.csv")}),
         Worker(name="a", command="x ${inputs.i} ${outputs.m} ${params.p} ${each.e} ${env.E} ${run.number}",
-               args=("${run.dir}", "${X}"), each=Each(product={"e": [True]}), inputs={"i": Input(sources=(Source(worker="src", output="o"),))},
+               args=("${run.dir}", "${X}"), each=Each(product={"e": [True]}),
+               inputs={"i": Input(sources=(Source(worker="src", output="o"),))},
                outputs={"m": Output(path="m-${each.e}")}, env_vars={"Y": "${each.e}/${env.W}"}),
         params={"p": [1, 2]}, base={"E": "base"}, env_vars={"W": "${env.E}:${params.p}:${run.number}"},
     )  # fmt: skip
