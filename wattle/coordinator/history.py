@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from wattle.coordinator import views
-from wattle.coordinator.coordinator import VALUE_LIMIT, Coordinator, LiveRun, read_value
+from wattle.coordinator.coordinator import VALUE_LIMIT, Coordinator, read_value
+from wattle.coordinator.live import LiveRun
 from wattle.coordinator.logstream import LogView
 from wattle.coordinator.recovery import fold, origins
 from wattle.core import replies as rp

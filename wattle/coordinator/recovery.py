@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from wattle.coordinator.coordinator import Coordinator, LiveRun
+from wattle.coordinator.coordinator import Coordinator
+from wattle.coordinator.live import LiveRun
 from wattle.core import events as ev
 from wattle.core.expand import expand
 from wattle.core.launch import Launcher

@@ -17,8 +17,9 @@ from functools import partial
 from typing import TypeVar
 
 from wattle.coordinator import logstream, starting, views
-from wattle.coordinator.coordinator import Coordinator, LiveRun, Watcher
+from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.history import History
+from wattle.coordinator.live import LiveRun, Watcher
 from wattle.coordinator.pruning import Pruner
 from wattle.core import events as ev
 from wattle.core import replies as rp

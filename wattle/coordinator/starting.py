@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from wattle.coordinator.coordinator import Coordinator, LiveRun
+from wattle.coordinator.coordinator import Coordinator
+from wattle.coordinator.live import LiveRun
 from wattle.coordinator.recovery import live_run
 from wattle.core import events as ev
 from wattle.core import graph
