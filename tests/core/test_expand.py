@@ -210,14 +210,13 @@ def test_a_group_feeds_another_group_whole() -> None:
         assert found[name].upstream == (0, 1)
 
 
-@pytest.mark.parametrize("flagged", [False, True])
-def test_pairs_are_fed_one_by_one_also_through_a_common_root(flagged: bool) -> None:
+def test_pairs_are_fed_one_by_one_also_through_a_common_root() -> None:
     found = expanded(
         group("a", XS), group("b", Each(pair="a"), inputs={"i": from_("a/out")}),
-        group("c", Each(pair="a"), inputs={"i": from_("b/out", rows=flagged)}),
+        group("c", Each(pair="a"), inputs={"i": from_("b/out"), "j": from_("b/out", rows=True)}),
     )  # fmt: skip
     assert found["b.2"].inputs["i"] == Feed(sources=((1, "out"),))
-    assert found["c.2"].inputs["i"] == Feed(sources=((3, "out"),))
+    assert found["c.2"].inputs == {"i": Feed(sources=((3, "out"),)), "j": Feed(sources=((3, "out"),), rows=True)}
     assert found["c.2"].upstream == (3,)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from wattle.core.binding import texts
 from wattle.core.errors import InvalidRequest
-from wattle.core.models import Each, Feed, Instance, Source, Worker, Workflow
+from wattle.core.models import Each, Feed, Instance, Worker, Workflow
 from wattle.core.places import resolve
 from wattle.core.suggest import Suggester
 from wattle.core.template import among, as_text, fill, references, sole
@@ -275,8 +275,7 @@ class _Expansion:
                         whole = True
                 sources += [(index, source.output) for index in indexes]
                 upstream.update(indexes)
-            is_rows = whole or len(feed.sources) > 1 or (feed.rows and not self._is_pair(feed.sources, root))
-            inputs[port] = Feed(sources=tuple(sources), file=feed.file, rows=is_rows)
+            inputs[port] = Feed(sources=tuple(sources), file=feed.file, rows=feed.rows or whole)
         for needed in worker.needs:
             upstream.update(self.indexes[needed])
         if self.workflow.mode == "parallel":  # edges name paths there, and nothing waits
@@ -284,9 +283,6 @@ class _Expansion:
         ordered = tuple(sorted(upstream))
         self._count(ordered)
         return inputs, ordered
-
-    def _is_pair(self, sources: Sequence[Source], root: str | None) -> bool:
-        return len(sources) == 1 and root is not None and self.roots.get(sources[0].worker) == root
 
     def _count(self, upstream: tuple[int, ...]) -> None:
         self.edges += len(upstream)
