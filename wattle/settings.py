@@ -222,7 +222,7 @@ def _settings_of(tables: Mapping[str, object], path: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for section, table in tables.items():
         if not isinstance(table, dict):
-            raise InvalidRequest(f"{path}: {section} is {table!r}, not a table.", f"write [{section}] above its settings")
+            raise InvalidRequest(f"{path}: {section} is {table!r}, not a table.", f"write [{section}] above it")
         keys = {key for of, key in by_place if of == section}
         _known(table, keys, "setting", "settings", f"{path}: in [{section}] ")
         found |= {by_place[section, key]: value for key, value in table.items()}
@@ -292,7 +292,7 @@ def _on_path(programs: tuple[str, ...], path: str) -> str | None:
 
 
 def _database(given: str, home: Path, uid: int, environ: Mapping[str, str], notes: list[str]) -> str:
-    """An absolute path, or a URL as it was given. SQLite's URLs become paths; relative paths begin at the state root."""
+    """An absolute path, or a URL as it was given. SQLite's URLs become paths; relative ones begin at the state root."""
     if sqlite := re.fullmatch(r"sqlite(?:\+\w+)?:(?:///?)?([^?]*)(?:\?.*)?", given):
         given = sqlite[1]
     elif "://" in given:
@@ -402,7 +402,7 @@ def _private(path: Path, what: str, otherwise: str) -> None:
         raise StorageError(f"The {what} {path} cannot be looked at: {error.strerror}.", otherwise) from None
     mode = stat.S_IMODE(found.st_mode)
     if stat.S_ISLNK(found.st_mode):
-        raise StorageError(f"The {what} {path} is a symbolic link.", f"name the folder itself, {os.path.realpath(path)}")
+        raise StorageError(f"The {what} {path} is a symbolic link.", f"name the folder itself: {path.resolve()}")
     if not stat.S_ISDIR(found.st_mode):
         raise StorageError(f"The {what} {path} is not a folder.", otherwise)
     if os.name != "nt" and found.st_uid != _user():
