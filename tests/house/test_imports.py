@@ -19,6 +19,8 @@ LATE_IMPORTS = {
     "wattle/host.py": "the web server after the first workers",
     "wattle/cli/main.py": "every verb pays for its own imports only",
     "wattle/settings.py": "the TOML reader, for those who have a file",
+    "wattle/runtime/supervisor/main.py": "a program run by path finds its package first",
+    "wattle/storage/store.py": "Alembic when the database is of another version",
     "wattle/core/document.py": "YAML when a document is YAML",
     "jupyter_wattle/__init__.py": "server side and kernel side",
 }
@@ -32,6 +34,7 @@ ENVIRONMENT = {
 CLOCK = {
     "wattle/host.py": "the one system clock",
     "wattle/succession.py": "since when somebody holds the lock",
+    "wattle/runtime/local.py": "the stamp of an attempt that never reached the supervisor",
     "wattle/runtime/supervisor/": "a program of its own, which stamps starts and exits",
 }
 IMPURE = {
