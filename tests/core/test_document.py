@@ -172,7 +172,11 @@ def test_every_key_becomes_its_field() -> None:
 def test_rows_come_from_lists_and_from_groups_that_are_not_paired() -> None:
     by_name = {one.name: one for one in of_yaml(FULL).workers}
     assert not by_name["check"].inputs["data"].rows
-    assert {port: given.rows for port, given in by_name["last"].inputs.items()} == {"all": True, "one": True, "oks": True}
+    assert {port: given.rows for port, given in by_name["last"].inputs.items()} == {
+        "all": True,
+        "one": True,
+        "oks": True,
+    }
 
 
 def test_a_chain_of_pairs_shares_one_group() -> None:
@@ -218,7 +222,16 @@ def test_export_reads_well() -> None:
 
 def test_the_fixed_form_always_has_its_first_keys() -> None:
     first = dump(of_yaml(COMPARE))["workers"][0]
-    assert list(first)[:8] == ["name", "workflow_name", "command", "args", "working_dir", "env_vars", "inputs", "outputs"]
+    assert list(first)[:8] == [
+        "name",
+        "workflow_name",
+        "command",
+        "args",
+        "working_dir",
+        "env_vars",
+        "inputs",
+        "outputs",
+    ]
     assert (first["workflow_name"], first["command"], first["args"], first["inputs"]) == ("compare", None, [], None)
 
 
@@ -262,7 +275,11 @@ def test_what_was_typed_comes_through_aliases_and_merge_keys() -> None:
       c: {command: y, env_vars: *e}
     """
     a, b, c = of_yaml(text).workers
-    assert (a.env_vars, b.env_vars, c.env_vars) == ({"N": "007", "M": "1"}, {"M": "2", "N": "007"}, {"N": "007", "M": "1"})
+    assert (a.env_vars, b.env_vars, c.env_vars) == (
+        {"N": "007", "M": "1"},
+        {"M": "2", "N": "007"},
+        {"N": "007", "M": "1"},
+    )
     assert b.command == "x"
 
 
@@ -270,7 +287,10 @@ def test_what_was_typed_comes_through_aliases_and_merge_keys() -> None:
     ("given", "expected"),
     [
         ("one/a", Input(sources=(Source(worker="one", output="a"),))),
-        (["one/a", "one/b"], Input(sources=(Source(worker="one", output="a"), Source(worker="one", output="b")), rows=True)),
+        (
+            ["one/a", "one/b"],
+            Input(sources=(Source(worker="one", output="a"), Source(worker="one", output="b")), rows=True),
+        ),
         ({"file": "data/${params.p}.csv"}, Input(file="data/${params.p}.csv")),
     ],
 )
@@ -294,7 +314,8 @@ def test_the_forms_of_outputs(given: Any, expected: dict[str, Output]) -> None:
 
 
 def test_dates_of_toml_are_texts() -> None:
-    text = 'name = "w"\nparams = { day = 2026-11-24, at = 2026-11-24T10:00:00Z, t = [10:00:00] }\n[workers.a]\ncommand = "x"'
+    dates = "{ day = 2026-11-24, at = 2026-11-24T10:00:00Z, t = [10:00:00] }"
+    text = f'name = "w"\nparams = {dates}\n[workers.a]\ncommand = "x"'
     params = parse(text, "toml", base_dir="/").workflow.params
     assert params == {"day": "2026-11-24", "at": "2026-11-24T10:00:00+00:00", "t": ["10:00:00"]}
 

@@ -1,7 +1,7 @@
 """Readers of single values: each takes a plain value and gives it back checked, or reports and gives None.
 
-Laws: a reader never raises and never gives up early; it is not called with None, because null means "as if the key
-were not there". The usual case, a short printable text, costs a few comparisons.
+Laws: a reader never raises and never gives up early; of a mapping it gives back what is sound. It is not called with
+None, because null means "as if the key were not there". The usual case, a short text, costs a few comparisons.
 """
 
 from __future__ import annotations
@@ -268,24 +268,19 @@ def env_vars(found: Findings, path: Path, value: Any) -> dict[str, str] | None:
         found.add(path, f"{len(value):,} variables; at most {ENV_LIMIT} are allowed", "put them into a file")
         return None
     result: dict[str, str] = {}
-    sound = True
     for key, entry in value.items():
         here = (*path, key if isinstance(key, str) else describe(key))
         if not isinstance(key, str) or not key or "=" in key or "\0" in key:
             what = f"{key!r}" if isinstance(key, str) else describe(key)
             found.add(here, f"{shorten(what)} cannot be the name of a variable",
                       "a name is not empty and holds no '=' and no NUL", at_key=True)  # fmt: skip
-            sound = False
         elif text(found, here, key) is None:
-            sound = False
+            continue
         elif entry is None:
             found.add(here, "the variable has no value (null)", 'write "" for an empty one, or remove it')
-            sound = False
-        elif (written := typed_text(found, here, value, entry)) is None:
-            sound = False
-        else:
+        elif (written := typed_text(found, here, value, entry)) is not None:
             result[key] = written
-    return result if sound else None
+    return result
 
 
 def plain(found: Findings, path: Path, value: Any) -> Any:

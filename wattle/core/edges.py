@@ -54,7 +54,7 @@ def inputs(found: Findings, path: Path, value: Any) -> dict[str, Input] | None:
             read = None
         if read is not None:
             result[port] = read
-    return result if len(result) == len(value) else None
+    return result
 
 
 def _source_input(found: Findings, path: Path, value: str) -> Input | None:
@@ -117,29 +117,26 @@ def outputs(found: Findings, path: Path, value: Any) -> dict[str, Output] | None
             read = None
         if read is not None:
             result[port] = read
-    return result if len(result) == len(value) else None
+    return result
 
 
-def _output_list(found: Findings, path: Path, value: list[Any] | tuple[Any, ...]) -> dict[str, Output] | None:
+def _output_list(found: Findings, path: Path, value: list[Any] | tuple[Any, ...]) -> dict[str, Output]:
     result: dict[str, Output] = {}
-    wrong = False
     for index, entry in enumerate(value):
         here = (*path, index)
         if not isinstance(entry, str):
             found.add(here, f"expected the name of a file, found {describe(entry)}", "a list holds names: [raw.csv]")
-            wrong = True
             continue
         file = file_name(found, here, entry)
         port = entry.partition(".")[0]
         if file is None or not (sound := checking.identifiers(found, path, [port], "port")):
-            wrong = True
-        elif any(other.upper() == port.upper() for other in result):
+            continue
+        if any(other.upper() == port.upper() for other in result):
             found.add(here, f"two outputs would have the port {port!r}",
                       f"name the ports: {{a: {{name: {shorten(file)}}}, …}}")  # fmt: skip
-            wrong = True
         else:
             result[sound[0]] = Output(name=None if file == port else file)
-    return None if wrong else result
+    return result
 
 
 def file_name(found: Findings, path: Path, value: Any) -> str | None:

@@ -208,7 +208,8 @@ class _TomlScan:
 
 def toml_places(text: str, wanted: Collection[Path]) -> dict[Path, Place]:
     """Places of the wanted values."""
-    return _TomlScan(text, wanted).run()
+    top = Place((1, 1), (1, 1))
+    return {(): top, **_TomlScan(text, wanted).run()}
 
 
 def nearest(places: dict[Path, Place], path: Path) -> Place | None:

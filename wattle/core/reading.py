@@ -125,7 +125,7 @@ def _not_json(text: str, error: json.JSONDecodeError) -> Unreadable:
         hint = "remove the comma after the last entry"
     elif message == "extra data":
         hint = "one file holds one workflow"
-    where = f", at {shorten(shown)!r}" if shown else ", at the end of the text"
+    where = f", at {shorten(shown)!r}" if text[error.pos :].strip() else ", at the end of the text"
     return Unreadable(f"not JSON: {message}{where}", hint, line, column)
 
 

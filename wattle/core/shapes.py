@@ -45,7 +45,7 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z]:[\\/]|\\\\")
 
 
 class Draft:
-    """A worker or workflow that is being checked: sound fields, and the names of those that are not."""
+    """A worker or workflow that is being checked: fields as far as they are sound, the names of those that are not."""
 
     __slots__ = ("bad", "fields", "name", "path")
 
@@ -208,11 +208,12 @@ def _fields(found: Findings, path: Path, raw: Mapping[Any, Any], readers: Mappin
         if reader is None:
             _unknown_key(found, path, key, readers)
         elif value is not None:
+            before = found.count
             result = reader(found, (*path, key), value)
-            if result is None:
-                bad.add(key)
-            else:
+            if result is not None:
                 fields[key] = result
+            if found.count > before:
+                bad.add(key)
     return draft
 
 

@@ -40,7 +40,7 @@ def split(command: str) -> list[str]:
             stands outside quotes.
     """
     if _SPECIAL.search(command) or not (command.isascii() and command.isprintable()):
-        return _split_quoted(command.strip())
+        return _split_quoted(command.lstrip(" \t\r\n"))
     words = command.split()
     if not OPERATORS.isdisjoint(words):
         raise _operator(next(word for word in words if word in OPERATORS))
@@ -68,9 +68,9 @@ def _split_quoted(command: str) -> list[str]:
             raise NotWords("ends in a backslash" if left == "\\" else f"has a {left} that is not closed")
         position = match.end()
         kind, text = str(match.lastgroup), match[str(match.lastgroup)]
-        if kind == "newline":
+        if kind == "newline" and command[position:].strip():
             raise NotWords("has more than one line", needs_shell=True)
-        if kind == "space":
+        if kind in {"space", "newline"}:
             end_word()
             quoted = False
             continue

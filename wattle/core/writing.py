@@ -191,7 +191,7 @@ def _is_table(path: tuple[str, ...], value: Mapping[str, Any]) -> bool:
 
 
 def _key(key: str) -> str:
-    return key if _BARE.fullmatch(key) else _text(key)
+    return key if _BARE.fullmatch(key) else _quoted(key)
 
 
 def _value(value: Any) -> str:
@@ -213,4 +213,8 @@ def _text(value: str) -> str:
         char in "\n\t" or char.isprintable() for char in value
     ):  # fmt: skip
         return f"'''\n{value}'''"
+    return _quoted(value)
+
+
+def _quoted(value: str) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
