@@ -29,6 +29,7 @@ PATIENCE = 5.0
 """Seconds that a statement waits for another program's lock."""
 READERS = 4
 _MAGIC = b"SQLite format 3\0"
+_HEADER = 100
 _WAL_LIMIT = 64 << 20
 _PRAGMAS = ("foreign_keys=ON", "trusted_schema=OFF", "synchronous=FULL", f"journal_size_limit={_WAL_LIMIT}")
 
@@ -48,20 +49,29 @@ def inspect(path: Path) -> bool:
         if log.exists():
             raise damaged(str(path), f"it is gone, and its log {log.name} is still there") from None
         return False
+    _guard(path, found)
+    with path.open("rb") as file:
+        head = file.read(_HEADER)
+    if head[: len(_MAGIC)] != _MAGIC or len(head) < _HEADER:
+        raise damaged(str(path), "it is empty" if not head else "it is not an SQLite database")
+    if not unclean(path):
+        page, pages = int.from_bytes(head[16:18]), int.from_bytes(head[28:32])
+        told_by_this_version = head[24:28] == head[92:96]
+        if told_by_this_version and found.st_size < pages * (page if page > 1 else 1 << 16):
+            raise damaged(str(path), "its end is missing")
+    return True
+
+
+def _guard(path: Path, found: os.stat_result) -> None:
+    """It is a file, and this user's alone."""
+    mode = stat.S_IMODE(found.st_mode)
     if not stat.S_ISREG(found.st_mode):
         raise StorageError(f"The database {path} is not a file.", "name another with db_url")
-    if hasattr(os, "geteuid"):
-        if found.st_uid != os.geteuid():
-            raise StorageError(f"The database {path} belongs to another user (uid {found.st_uid}).",
-                               "name another with --home or db_url")  # fmt: skip
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            mode = stat.S_IMODE(found.st_mode)
-            raise StorageError(f"The database {path} is open to other users (mode {mode:o}).", f"chmod 600 {path}")
-    with path.open("rb") as file:
-        head = file.read(len(_MAGIC))
-    if head != _MAGIC:
-        raise damaged(str(path), "it is empty" if not head else "it is not an SQLite database")
-    return True
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        raise StorageError(f"The database {path} belongs to another user (uid {found.st_uid}).",
+                           "name another with --home or db_url")  # fmt: skip
+    if os.name != "nt" and mode & 0o077:
+        raise StorageError(f"The database {path} is open to other users (mode {mode:o}).", f"chmod 600 {path}")
 
 
 def make(path: Path) -> None:
@@ -157,8 +167,12 @@ def _connector(path: Path, mode: str, patience: float, *pragmas: str) -> Callabl
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=patience, isolation_level=None,
             check_same_thread=False, cached_statements=256,
         )  # fmt: skip
-        for pragma in (*_PRAGMAS, *pragmas):
-            connection.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in (*_PRAGMAS, *pragmas):
+                connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     return connect

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import statistics
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Executable, create_engine, func, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -53,19 +54,10 @@ def open_store(url_or_path: str | os.PathLike[str], *, read_only: bool = False,
             if read_only:
                 raise StorageError(f"There is no database {path}.", "wattle run FILE makes one")
             sqlite.make(path)
-        unclean = sqlite.unclean(path)
-        if read_only:
-            reader = sqlite.reading(path, patience)
-            store = SqlStore(str(path), reader, reader, path=path, read_only=True)
-        else:
-            writer, reader = sqlite.writing(path, patience)
-            store = SqlStore(str(path), writer, reader, path=path)
-        try:
-            store.ready(check=unclean)
-        except BaseException:
-            store.close()
-            raise
-    return store
+        look = sqlite.reading(path, patience)
+        writer, reader = (look, look) if read_only else sqlite.writing(path, patience)
+        store = SqlStore(str(path), writer, reader, path=path, read_only=read_only)
+        return store.ready(look, check=sqlite.unclean(path))
 
 
 def _open_url(url: str) -> SqlStore:
@@ -77,13 +69,10 @@ def _open_url(url: str) -> SqlStore:
         except ImportError as error:
             raise StorageError(f"The database {place} needs the Python package {error.name}.",
                                f"pip install {error.name}") from None  # fmt: skip
-    store = SqlStore(place, writer, reader)
-    try:
-        store.ready(check=False)
-    except BaseException:
-        store.close()
-        raise
-    return store
+    with told(place), writer.begin() as connection:
+        if not connection.dialect.has_table(connection, "alembic_version"):
+            schema.create(connection, secrets.token_hex(16))
+    return SqlStore(place, writer, reader).ready(reader, check=False)
 
 
 class SqlStore:
@@ -108,43 +97,37 @@ class SqlStore:
 
     # ---- opening and closing ------------------------------------------------------------------------------------
 
-    def ready(self, *, check: bool) -> None:
-        """See that the database is sound (`check` walks its pages) and of this version; bring it there if need be."""
-        with told(self._place), self._writing:
-            engine = self._reader if self._read_only else self._engine
-            with engine.connect() as connection:
-                if check and self._path is not None:
-                    sqlite.check(connection, self._path)
-                if self._path is None and not connection.dialect.has_table(connection, "alembic_version"):
-                    schema.create(connection, os.urandom(16).hex())
-                    connection.commit()
-                version = self._version(connection)
-            if version != schema.VERSION:
-                self._migrate(version)
-            with self._reader.connect() as connection:
-                self._store_id = str(connection.execute(_meta("store_id")).scalar_one())
-
-    def _version(self, connection: Connection) -> str:
-        found = str(connection.execute(select(schema.alembic_version.c.version_num)).scalar_one())
-        connection.rollback()
-        if found > schema.VERSION:
-            raise StorageError(f"The database {self._place} was written by a newer Wattle: its version is {found}, "
-                               f"this one knows {schema.VERSION}.",
-                               "pip install -U jupyter-wattle, or name another state root with --home")  # fmt: skip
-        return found
+    def ready(self, look: Engine, *, check: bool) -> Self:
+        """See by `look`, which changes nothing, that the database is sound (`check` walks its pages), one of ours and
+        of this version; bring it there if need be. Closes the store when it raises."""
+        try:
+            with told(self._place):
+                with look.connect() as connection:
+                    if check and self._path is not None:
+                        sqlite.check(connection, self._path)
+                    self._store_id = str(connection.execute(_meta("store_id")).scalar_one())
+                    version = str(connection.execute(select(schema.alembic_version.c.version_num)).scalar_one())
+                if version != schema.VERSION:
+                    self._migrate(version)
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def _migrate(self, version: str) -> None:
+        if version > schema.VERSION:
+            raise StorageError(f"The database {self._place} was written by a newer Wattle: its version is {version}, "
+                               f"this one knows {schema.VERSION}.",
+                               "pip install -U jupyter-wattle, or name another state root with --home")  # fmt: skip
         if self._read_only:
             raise StorageError(f"The database {self._place} was written by an older Wattle and must be changed first.",
                                "wattle up does it, and keeps a copy of the database")  # fmt: skip
         from wattle.storage.migrations import upgrade  # noqa: PLC0415  Alembic is needed once per version, if at all
 
-        with self._engine.connect() as connection:
-            if self._path is not None:
-                sqlite.copy(connection, sqlite.backup_name(self._path, version))
-            connection.rollback()
-            with connection.begin():
-                upgrade(connection)
+        if self._path is not None:
+            self.backup(sqlite.backup_name(self._path, version))
+        with self._engine.begin() as connection:
+            upgrade(connection)
 
     def backup(self, target: str | os.PathLike[str]) -> None:
         """Write a consistent copy of the live database to `target`, 0600, whole or not at all. SQLite only.
@@ -155,7 +138,6 @@ class SqlStore:
         if self._path is None:
             raise StorageError(f"The database {self._place} is not a file.", "use the backup of its server")
         with told(self._place), self._reader.connect() as connection:
-            connection.rollback()
             sqlite.copy(connection, Path(target).absolute())
 
     def close(self) -> None:

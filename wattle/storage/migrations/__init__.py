@@ -23,9 +23,9 @@ from wattle.storage import schema
 VERSIONS = Path(__file__).parent / "versions"
 
 
-def upgrade(connection: Connection, to: str = "head", versions: Path = VERSIONS) -> None:
+def upgrade(connection: Connection, to: str = "head") -> None:
     """Bring the database to a revision, in the transaction that the connection is in."""
-    script = ScriptDirectory(str(versions.parent), version_locations=[str(versions)])
+    script = ScriptDirectory(str(VERSIONS.parent), version_locations=[str(VERSIONS)])
 
     def steps(current: Any, _context: MigrationContext) -> list[RevisionStep]:
         return list(script._upgrade_revs(to, current))  # noqa: SLF001  what Alembic's own command calls
