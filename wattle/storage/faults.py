@@ -111,6 +111,8 @@ def _cannot_open(place: str) -> StorageError:
     folder = os.path.dirname(place)
     if not os.path.isdir(folder):
         return StorageError(f"The folder of the database {place} is not there.", f"mkdir -p {folder}")
+    if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return _read_only(place)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return StorageError(f"The folder of the database {place} may not be used.", f"chmod 700 {folder}")
     if os.path.exists(place):

@@ -14,7 +14,20 @@ differ (the `outputs` view) both forms stand side by side. A change of the table
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Connection, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy import text as sql
 
 VERSION = "0001"
@@ -28,7 +41,10 @@ def _of_run(*, primary: bool = True) -> Column[int]:
     return Column("run", Big, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=primary, nullable=False)
 
 
-alembic_version = Table("alembic_version", metadata, Column("version_num", String(32), primary_key=True))
+alembic_version = Table(  # as Alembic itself would make it
+    "alembic_version", metadata, Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)  # fmt: skip
 
 meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
 
