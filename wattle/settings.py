@@ -281,7 +281,8 @@ def _automatic(environ: Mapping[str, str], notes: list[str]) -> int:
     client = None if any(environ.get(name) for name in _JOB_IDS) else _on_path(_JOB_CLIENTS, environ.get("PATH", ""))
     if client is None:
         return min(cores, MOST_WORKERS)
-    notes.append(f"This looks like a login node ({client}, and no job): {LOGIN_NODE_WORKERS} workers at once. "
+    notes.append(f"This looks like a login node ({os.path.basename(client)} is there, and no job): "
+                 f"{LOGIN_NODE_WORKERS} workers at once. "
                  "max_concurrent_workers sets another number.")  # fmt: skip
     return LOGIN_NODE_WORKERS
 
