@@ -86,10 +86,13 @@ class Store(Protocol):
 class ExecutorState(Protocol):
     """What an executor knows when a coordinator connects."""
 
-    journal: str
-    """The journal's random name: another name means that history was lost."""
-    known: frozenset[str]
-    """Every nonce that it queues, runs or has a record of: any other was never started."""
+    @property
+    def journal(self) -> str:
+        """The journal's random name: another name means that history was lost."""
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Every nonce that it queues, runs or has a record of: any other was never started."""
 
 
 class Executor(Protocol):
@@ -118,8 +121,9 @@ class Executor(Protocol):
     def usage(self) -> dict[str, Usage]:
         """What each running attempt takes now, by nonce."""
 
-    async def close(self, *, drain: bool = False) -> None:
-        """Say goodbye; `drain` also ends the supervisor once nothing runs."""
+    async def close(self, *, goodbye: bool = True, drain: bool = False) -> None:
+        """Leave; without a goodbye the next coordinator is started if runs are unfinished. `drain` also ends the
+        supervisor once nothing runs."""
 
 
 class Logs(Protocol):
