@@ -120,7 +120,10 @@ class MemoryLogs:
         data = self.files.get(path, b"")
         if lines <= 0:
             return len(data)
-        return len(data) - len(b"".join(data.splitlines(keepends=True)[-lines:]))
+        whole = [line + b"\n" for line in data.split(b"\n")]
+        whole[-1] = whole[-1][:-1]
+        last = [line for line in whole if line][-lines:]
+        return len(data) - sum(map(len, last))
 
     async def changes(self, paths: Sequence[str]) -> AsyncIterator[None]:
         """Yields at once, then whenever a file has grown."""
@@ -373,9 +376,9 @@ class FakeExecutor:
         """The same for each running attempt."""
         return {nonce: Usage(cpu_percent=50.0, rss=1 << 20, processes=1) for nonce in self.running}
 
-    async def close(self, *, drain: bool = False) -> None:
+    async def close(self, *, goodbye: bool = True, drain: bool = False) -> None:
         """Nothing more is reported."""
-        self.calls.append(("close", drain))
+        self.calls.append(("close", goodbye, drain))
         self.closed = True
         self._sink = None
 
