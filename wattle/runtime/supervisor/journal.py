@@ -64,19 +64,17 @@ class Journal:
             return not self.trouble
         data = b"".join(self._waiting)
         try:
-            written = os.write(self._file, data)
-            if written < len(data):
-                os.ftruncate(self._file, self._size)
-                raise OSError("the disk is full")
+            whole = os.write(self._file, data) == len(data)
+            self.trouble = "" if whole else "the disk is full"
         except OSError as error:
             self.trouble = f"the journal cannot be written: {error}"
+        if self.trouble:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)
             return False
         self._size += len(data)
         self._waiting.clear()
         self._written = self.seq
-        self.trouble = ""
         return True
 
     def since(self, seq: int) -> list[Record]:

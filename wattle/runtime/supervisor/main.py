@@ -21,12 +21,12 @@ from __future__ import annotations
 import os
 import sys
 
+from wattle.runtime.supervisor.keeper import keep
+from wattle.runtime.supervisor.server import supervise
+
 
 def main() -> None:
     """Become keeper and supervisor."""
-    from wattle.runtime.supervisor.keeper import keep
-    from wattle.runtime.supervisor.server import supervise
-
     folder, idle_seconds = sys.argv[2], float(sys.argv[3])
     os.umask(0o022)
     sys.exit(keep(folder, lambda: supervise(folder, idle_seconds)))

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 TAG = b"WATTLE_TASK="
 DEAD = (b"Z", b"X")
@@ -137,7 +136,7 @@ def _signalable(pid: int) -> bool:
 def become_subreaper() -> bool:
     """Orphaned descendants become our children (Linux)."""
     try:
-        return ctypes.CDLL(None, use_errno=True).prctl(SUBREAPER, 1, 0, 0, 0) == 0
+        return bool(ctypes.CDLL(None, use_errno=True).prctl(SUBREAPER, 1, 0, 0, 0) == 0)
     except (AttributeError, OSError):
         return False
 
@@ -157,9 +156,3 @@ def pid_namespace() -> str:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""
-
-
-def signals() -> Iterator[int]:
-    """What a polite end begins with: a request, and a push for the stopped."""
-    yield signal.SIGTERM
-    yield signal.SIGCONT

@@ -22,14 +22,14 @@ from wattle.runtime.supervisor.journal import Journal
 from wattle.runtime.supervisor.line import Line, peer_is_owner
 from wattle.runtime.supervisor.restarts import Restarts
 from wattle.runtime.supervisor.spawn import choose
-from wattle.runtime.supervisor.tasks import (
-    Lanes, Refused, Stop, Task, orphan_exit, outputs_of, status_fields,
-)  # fmt: skip
+from wattle.runtime.supervisor.tasks import Lanes, Refused, Stop, Task, encoded, orphan_exit, outputs_of, status_fields
 
 PROTOCOL = 1
 ORPHAN_PATIENCE = 2.0
 """Seconds that the keeper has to write down an orphan's exit."""
 ADOPTED_LOOK = 0.2
+GATHER_SECONDS = 0.002
+"""How long news may gather while the queue keeps the machine busy."""
 KEPT = ("nonce", "run", "worker", "attempt", "stdout", "stderr", "grace", "outputs", "limits", "timeout")
 """What of a launch a successor needs."""
 
@@ -42,7 +42,7 @@ class Supervisor:
         self.idle_seconds = idle_seconds
         self.journal = Journal(folder)
         self.restarts = Restarts(folder)
-        self.environments: dict[str, dict[str, str]] = {}
+        self.environments: dict[str, dict[str, bytes]] = {}
         self.queue: deque[Task] = deque()
         self.tasks: dict[str, Task] = {}
         """Spawning, running or ending, by nonce."""
@@ -59,6 +59,7 @@ class Supervisor:
         self.endings = Endings(self._ended)
         self.boot, self.namespace = processes.boot_id(), processes.pid_namespace()
         self.failpoint = os.environ.get("WATTLE_FAILPOINT", "")
+        self._tell_at = 0.0
         self._listener = listener
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
@@ -93,15 +94,16 @@ class Supervisor:
         moments = [now + 1.0]
         if self.endings.next_look is not None:
             moments.append(self.endings.next_look)
+        if self.journal.news:
+            moments.append(self._tell_at)
         if self.adopted:
             moments.append(now + ADOPTED_LOOK)
         moments += [task.deadline for task in self.tasks.values() if task.deadline is not None and task.stop is None]
         return max(0.0, min(moments) - now)
 
     def _over(self) -> bool:
-        if self.tasks or self.queue or self.driver is not None:
-            self.idle_since = time.monotonic()
-        elif self.restarts.unfinished and not self.restarts.resting and self.restarts.hopeful:
+        awaited = self.restarts.unfinished and not self.restarts.resting and self.restarts.hopeful
+        if self.tasks or self.queue or self.driver is not None or awaited:
             self.idle_since = time.monotonic()
         if self.draining and not self.tasks:
             return True
@@ -121,6 +123,7 @@ class Supervisor:
             self._selector.register(sock, selectors.EVENT_READ, lambda: self._hear(line))
 
     def _hear(self, line: Line) -> None:
+        line.flush()
         for message in line.read():
             self._take(line, message)
         self._settle(line)
@@ -129,7 +132,7 @@ class Supervisor:
         """Forget a line that closed; otherwise wait for room if it has more to say."""
         if line.open:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if line.out else 0)
-            self._selector.modify(line.sock, events, lambda: (line.flush(), self._hear(line)))
+            self._selector.modify(line.sock, events, lambda: self._hear(line))
             return
         if line not in self.lines:
             return
@@ -150,7 +153,7 @@ class Supervisor:
         elif kind == "stop":
             self._stop(message["nonce"], message["grace"])
         elif kind == "env":
-            self.environments[message["id"]] = message["variables"]
+            self.environments[message["id"]] = encoded(message["variables"])
         elif kind == "ack":
             if message["journal"] == self.journal.id:
                 self.journal.acknowledge(message["seq"])
@@ -414,9 +417,14 @@ class Supervisor:
         return self.journal.add(record)
 
     def _publish(self) -> None:
+        """Journal and tell what happened. While there is more to start anyway, news may gather for a moment."""
+        now = time.monotonic()
+        if self.queue and now < self._tell_at:
+            return
         if not self.journal.flush():
             return
         if self.driver is not None and self.journal.news:
+            self._tell_at = now + GATHER_SECONDS
             self.driver.send({"events": self.journal.news})
         self.journal.news.clear()
         if self.driver is not None and (self.driver.out or not self.driver.open):

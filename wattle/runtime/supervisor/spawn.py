@@ -14,9 +14,8 @@ import ctypes
 import os
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD)
@@ -24,23 +23,19 @@ SETPGROUP, SETSIGDEF, SETSIGMASK = 0x02, 0x04, 0x08
 ACTIONS_BYTES, ATTRIBUTES_BYTES, SIGSET_BYTES = 256, 512, 256
 """Larger than any C library's structures (glibc: 80, 336, 128), because their size cannot be asked for."""
 
-Spawn = Callable[[Sequence[str], Mapping[str, str], str, str, str | None], int]
-"""(words beginning with an absolute path, environment, folder, stdout, stderr or None) -> process id."""
+Spawn = Callable[[Sequence[str], Collection[bytes], str, str, str | None], int]
+"""(words beginning with an absolute path, `name=value`…, folder, stdout, stderr or None) -> process id."""
 
 
 class LibrarySpawn:
-    """`posix_spawn` of the C library. Raises OSError when it has no way to set the working directory."""
+    """`posix_spawn` of the C library. Raises AttributeError when it has no way to set the working directory."""
 
     lanes = 3
     name = "posix_spawn"
 
     def __init__(self) -> None:
         self._c = ctypes.CDLL(None, use_errno=True)
-        darwin = sys.platform == "darwin"
-        self._chdir = getattr(self._c, "posix_spawn_file_actions_addchdir_np", None)
-        if self._chdir is None:
-            raise OSError("this C library cannot set a working directory")
-        self._pointer = darwin
+        self._chdir = self._c.posix_spawn_file_actions_addchdir_np  # AttributeError where there is none
         defaults = ctypes.create_string_buffer(SIGSET_BYTES)
         nothing = ctypes.create_string_buffer(SIGSET_BYTES)
         self._c.sigemptyset(defaults)
@@ -54,7 +49,7 @@ class LibrarySpawn:
         check(self._c.posix_spawnattr_setsigdefault(self._attributes, defaults))
         check(self._c.posix_spawnattr_setsigmask(self._attributes, nothing))
 
-    def __call__(self, words: Sequence[str], env: Mapping[str, str], cwd: str, stdout: str, stderr: str | None) -> int:
+    def __call__(self, words: Sequence[str], env: Collection[bytes], cwd: str, stdout: str, stderr: str | None) -> int:
         """Start it. Raises OSError."""
         actions = ctypes.create_string_buffer(ACTIONS_BYTES)
         c, fs = self._c, os.fsencode
@@ -68,7 +63,7 @@ class LibrarySpawn:
                 check(c.posix_spawn_file_actions_addopen(actions, 2, fs(stderr), LOG_FLAGS, 0o600))
             check(self._chdir(actions, fs(cwd)))
             argv = (ctypes.c_char_p * (len(words) + 1))(*map(fs, words), None)
-            envp = (ctypes.c_char_p * (len(env) + 1))(*(fs(f"{k}={v}") for k, v in env.items()), None)
+            envp = (ctypes.c_char_p * (len(env) + 1))(*env, None)
             pid = ctypes.c_int()
             check(c.posix_spawn(ctypes.byref(pid), fs(words[0]), actions, self._attributes, argv, envp))
             return pid.value
@@ -85,7 +80,7 @@ class PythonSpawn:
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    def __call__(self, words: Sequence[str], env: Mapping[str, str], cwd: str, stdout: str, stderr: str | None) -> int:
+    def __call__(self, words: Sequence[str], env: Collection[bytes], cwd: str, stdout: str, stderr: str | None) -> int:
         """Start it. Raises OSError."""
         actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -96,8 +91,8 @@ class PythonSpawn:
         with self._lock:
             os.chdir(cwd)
             try:
-                return os.posix_spawn(words[0], words, env, file_actions=actions, setpgroup=0, setsigdef=RESET,
-                                      setsigmask=())  # fmt: skip
+                return os.posix_spawn(words[0], list(words), as_mapping(env), file_actions=actions, setpgroup=0,
+                                      setsigdef=RESET, setsigmask=())  # fmt: skip
             finally:
                 os.chdir("/")
 
@@ -108,13 +103,13 @@ class PopenSpawn:
     lanes = 2
     name = "subprocess"
 
-    def __call__(self, words: Sequence[str], env: Mapping[str, str], cwd: str, stdout: str, stderr: str | None) -> int:
+    def __call__(self, words: Sequence[str], env: Collection[bytes], cwd: str, stdout: str, stderr: str | None) -> int:
         """Start it. Raises OSError."""
         out = os.open(stdout, LOG_FLAGS, 0o600)
         err = subprocess.STDOUT if stderr is None else os.open(stderr, LOG_FLAGS, 0o600)
         try:
-            process = subprocess.Popen(words, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                       process_group=0)  # fmt: skip
+            process = subprocess.Popen(words, env=as_mapping(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=out,
+                                       stderr=err, process_group=0)  # fmt: skip
         finally:
             os.close(out)
             if err != subprocess.STDOUT:
@@ -139,7 +134,7 @@ def works(spawn: Spawn, scratch: str) -> bool:
     """Whether a child has the right folder, group, output and exit code."""
     out = os.path.join(scratch, "self-test")
     try:
-        pid = spawn(["/bin/sh", "-c", 'pwd -P; read line || echo "$X"; exit 7'], {"X": "closed", "PATH": "/bin"},
+        pid = spawn(["/bin/sh", "-c", 'pwd -P; read line || echo "$X"; exit 7'], [b"X=closed", b"PATH=/bin"],
                     os.path.realpath(scratch), out, None)  # fmt: skip
         own_group = os.getpgid(pid) == pid
         _, status = os.waitpid(pid, 0)
@@ -149,6 +144,11 @@ def works(spawn: Spawn, scratch: str) -> bool:
         if os.path.exists(out):
             os.unlink(out)
     return own_group and os.waitstatus_to_exitcode(status) == 7 and said[:2] == [os.path.realpath(scratch), "closed"]
+
+
+def as_mapping(env: Collection[bytes]) -> dict[bytes, bytes]:
+    """`name=value`… as a mapping."""
+    return {name: value for name, _, value in (entry.partition(b"=") for entry in env)}
 
 
 def check(code: int) -> None:

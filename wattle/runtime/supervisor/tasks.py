@@ -61,13 +61,15 @@ class Refused(Exception):
 class Lanes:
     """Makes processes in a few threads. `results` holds (task, pid, ticks, error or None)."""
 
-    def __init__(self, spawn: LibrarySpawn | PythonSpawn | PopenSpawn, environments: dict[str, dict[str, str]],
+    def __init__(self, spawn: LibrarySpawn | PythonSpawn | PopenSpawn, environments: dict[str, dict[str, bytes]],
                  wake: int) -> None:  # fmt: skip
         self.results: deque[tuple[Task, int, int, Refused | None]] = deque()
         self.busy = 0
         self._spawn = spawn
         self._environments = environments
         self._wake = wake
+        self._made: set[str] = set()
+        """Working directories that were there a moment ago; looked at again when a process cannot be made."""
         self._work: queue.SimpleQueue[Task] = queue.SimpleQueue()
         for _ in range(spawn.lanes):
             threading.Thread(target=self._lane, daemon=True).start()
@@ -96,32 +98,46 @@ class Lanes:
         for path in launch.get("required", ()):
             if not os.path.exists(path):
                 raise Refused(f"its input file {path} does not exist", "input-missing")
-        prepare(launch)
         base = self._environments.get(launch["env_id"])
         if base is None:
             raise Refused("its environment is not known; start the run again")
         tag = f"{launch['run']}/{launch['worker']}/{launch['attempt']}/{launch['nonce']}"
-        env = {**base, **launch["env"], "WATTLE_TASK": tag}
+        env = {**base, **encoded(launch["env"]), "WATTLE_TASK": f"WATTLE_TASK={tag}".encode()}
         words = [launch["executable"], *launch["argv"][1:]]
+        prepare(launch, self._made)
         try:
-            return self._spawn(words, env, launch["cwd"], launch["stdout"], launch["stderr"])
+            return self._spawn(words, env.values(), launch["cwd"], launch["stdout"], launch["stderr"])
+        except FileNotFoundError:
+            self._made.clear()
+            prepare(launch, self._made)
+        except OSError as error:
+            raise Refused(explain(error, launch)) from None
+        try:
+            return self._spawn(words, env.values(), launch["cwd"], launch["stdout"], launch["stderr"])
         except OSError as error:
             raise Refused(explain(error, launch)) from None
 
 
-def prepare(launch: Launch) -> None:
-    """Set aside, link, make folders, write files. Raises Refused."""
+def encoded(variables: dict[str, str]) -> dict[str, bytes]:
+    """Variables as the system takes them: name -> `name=value`."""
+    return {name: os.fsencode(f"{name}={value}") for name, value in variables.items()}
+
+
+def prepare(launch: Launch, made: set[str]) -> None:
+    """Set aside, link, make folders, write files. `made` are folders that need no look. Raises Refused."""
     path = launch["stdout"]
+    logs = os.path.dirname(path)
     try:
         for old, new in launch.get("set_aside", {}).items():
             if os.path.lexists(old):
                 path = old
                 os.replace(old, new)
         created = False
+        make_folder(logs, 0o700)
         for path in launch["directories"]:
-            created |= make_folder(path) and path == launch["cwd"]
-        for path in dict.fromkeys(map(os.path.dirname, filter(None, (launch["stdout"], launch["stderr"])))):
-            make_folder(path, 0o700)
+            if path != logs and path not in made:
+                created |= make_folder(path) and path == launch["cwd"]
+                made.add(path)
         for path, target in launch.get("links", {}).items():
             link(path, target)
         for path, text in launch.get("files", {}).items():
@@ -141,7 +157,8 @@ def make_folder(path: str, mode: int = 0o777) -> bool:
             raise NotADirectoryError(errno.ENOTDIR, "there is a file where a folder is needed", path) from None
         return False
     except FileNotFoundError:
-        os.makedirs(path, mode, exist_ok=True)
+        make_folder(os.path.dirname(path), mode)
+        return make_folder(path, mode)
     return True
 
 
