@@ -160,6 +160,7 @@ def test_an_alias_bomb_is_refused_before_it_grows() -> None:
         ("a = [1, 2\n", 1, 10, "not TOML"),
         ("a = \n", 1, 5, "in the line 'a ='"),
         ("x" + ".x" * 2_000_000 + " = 1", 1, 1, "deeper than 32"),
+        ("b = '.'\nx = { 'c.d' = 1, " + '"a" . ' * 1_000_000 + "a = 1 }", 2, 18, "deeper than 32"),
         ("a = " + "[" * 100_000 + "]" * 100_000, 1, 37, "deeper than 32"),
         ("a = 1" + "0" * 5_000, 0, 0, "not TOML"),
     ],

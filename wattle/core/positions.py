@@ -13,17 +13,16 @@ from bisect import bisect_right
 from collections.abc import Collection
 from typing import Any
 
-from wattle.core.findings import Finding, Path, shorten
-from wattle.core.reading import Place
+from wattle.core.findings import MOST_FINDINGS, Finding, Path, shorten
+from wattle.core.reading import TOML_TEXT, Place
 
 _JSON_PIECE = re.compile(
     r'\s*+(?:(?P<text>"(?:[^"\\]++|\\.)*+")|(?P<mark>[\[\]{}:,])|(?P<word>[^\s\[\]{}:,"]++))', re.DOTALL
 )
 _TOML_PIECE = re.compile(
-    r'''[ \t\r]*+(?:(?P<skip>\#[^\n]*+)|(?P<newline>\n)
-    |(?P<text>"""(?:[^"\\]++|\\.|"{1,2}(?!"))*+"{3,5}|\'\'\'(?:[^']++|'{1,2}(?!'))*+'{3,5}|"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*+')
-    |(?P<mark>\[\[(?=[^\[])|[\[\]{}=,.])|(?P<word>[^\s\[\]{}=,."'#]++))''',
-    re.DOTALL | re.VERBOSE,
+    r"[ \t\r]*+(?:(?P<skip>#[^\n]*+)|(?P<newline>\n)|(?P<text>" + TOML_TEXT + r")|(?P<mark>\[\[(?=[^\[])|[\[\]{}=,.])"
+    r"""|(?P<word>[^\s\[\]{}=,."'#]++))""",
+    re.DOTALL,
 )
 
 
@@ -76,7 +75,7 @@ def json_places(text: str, wanted: Collection[Path]) -> tuple[dict[Path, Place],
             continue
         if kind == "text" and top is not None and top.keys is not None and top.key is None:
             top.key, top.key_at = _json_text(piece), at
-            if top.key in top.keys:
+            if top.key in top.keys and len(findings) < MOST_FINDINGS:
                 findings.append(Finding((*top.path, top.key), f"the key {shorten(top.key)!r} stands here twice",
                                         "remove or rename one of them", True, *lines(at)))  # fmt: skip
             top.keys.add(top.key)
@@ -88,7 +87,7 @@ def json_places(text: str, wanted: Collection[Path]) -> tuple[dict[Path, Place],
             found.setdefault(path, Place(lines(key_at), lines(at)))
         if kind == "mark":
             stack.append(_Open(path, mapping=piece == "{"))
-        elif piece in ("NaN", "Infinity", "-Infinity"):
+        elif piece in {"NaN", "Infinity", "-Infinity"} and len(findings) < MOST_FINDINGS:
             findings.append(Finding(path, f"{piece} is not a number that JSON has", "write null or a number",
                                     False, *lines(at)))  # fmt: skip
     return found, findings

@@ -22,6 +22,17 @@ DEPTH_LIMIT = 32
 """Lists and mappings inside one another."""
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+TOML_TEXT = "|".join(
+    (
+        r'"""(?:[^"\\]++|\\.|"{1,2}(?!"))*+"{3,5}',
+        r"'''(?:[^']++|'{1,2}(?!'))*+'{3,5}",
+        r'"(?:[^"\\\n]++|\\.)*+"',
+        r"'[^'\n]*+'",
+    )
+)
+"""A regular expression for every kind of text that TOML has."""
+
+_TOML_QUIET = re.compile(rf"{TOML_TEXT}|\#[^\n]*+", re.DOTALL)
 _TOML_KEY = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
 _TOML_LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-])(?:{_TOML_KEY}\.[ \t]*+){{{DEPTH_LIMIT}}}")
 
@@ -144,9 +155,9 @@ def _depth_place(text: str) -> tuple[int, int]:
 
 def load_toml(text: str) -> Reading:
     """The value of a TOML document; dates and times become the text they look like."""
-    if long_key := _TOML_LONG_KEY.search(text):
-        start = text.rfind("\n", 0, long_key.start()) + 1
-        if not set("=\"'#").intersection(text[start : long_key.start()]):  # it is a key, not the inside of a value
+    if _TOML_LONG_KEY.search(text):  # tomllib would take minutes for a key of a million parts
+        long_key = _TOML_LONG_KEY.search(_TOML_QUIET.sub(_blank, text))
+        if long_key is not None:
             raise Unreadable(*too_deep(), *position(text, long_key.start()))
     try:
         value = tomllib.loads(text)
@@ -158,6 +169,14 @@ def load_toml(text: str) -> Reading:
         raise Unreadable(f"not TOML: {error}", "put a number of thousands of digits in quotes") from None
     _undate(value)
     return Reading(value, [], {})
+
+
+def _blank(match: re.Match[str]) -> str:
+    """The same length and lines, without anything that could look like a key of many parts."""
+    text = match[0]
+    if text.startswith(("#", '"""', "'''")):
+        return re.sub(r"[^\n]", " ", text)
+    return f'"{"_" * (len(text) - 2)}"'
 
 
 def _not_toml(text: str, message: str) -> Unreadable:

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from wattle.core.findings import Finding, Path, Unreadable, shorten
+from wattle.core.findings import MOST_FINDINGS, Finding, Path, Unreadable, shorten
 from wattle.core.reading import DEPTH_LIMIT, Place, Reading, position, too_deep
 
 ALIASED_LIMIT = 1_000_000
@@ -175,7 +175,7 @@ class _Builder:
         frame.key_place = (mark.line + 1, mark.column + 1)
         if event.anchor is not None:
             self.anchors[event.anchor] = (text, 1)
-        if text in frame.container:
+        if text in frame.container and len(self.findings) < MOST_FINDINGS:
             self.findings.append(Finding((*frame.path, text), f"the key {shorten(text)!r} stands here twice",
                                          "remove or rename one of them", True, *frame.key_place))  # fmt: skip
 
@@ -253,6 +253,8 @@ class _Builder:
         return frame.path if frame.key is _OPEN else (*frame.path, frame.key)
 
     def _tag(self, event: Any) -> None:
+        if len(self.findings) >= MOST_FINDINGS:
+            return
         tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
         mark = event.start_mark
         self.findings.append(Finding(self._path(), f"the tag {shorten(tag)!r} is not allowed",
