@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -96,10 +97,18 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def gone(pid: int | None) -> bool:
+    try:
+        os.kill(pid or 0, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 @asynccontextmanager
 async def place_of(kind: str) -> AsyncIterator[Place]:
     """A short path, because a socket's must be; the supervisor ends with the test."""
-    with TemporaryDirectory(prefix="w") as folder:
+    with TemporaryDirectory(prefix="w", ignore_cleanup_errors=True) as folder:
         (Path(folder) / "run").mkdir(mode=0o700)
         place = Place(kind, Path(folder))
         yield place
@@ -107,6 +116,7 @@ async def place_of(kind: str) -> AsyncIterator[Place]:
             last = LocalExecutor(place.folder / "run")
             await last.connect(Ear(), None, 99, "store")
             await last.close(drain=True)
+            await until(lambda: gone(last.supervisor_pid))
 
 
 async def test_an_attempt_starts_and_ends_with_its_true_code(kind: str) -> None:
