@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SUFFIXES = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 """File suffixes that make an argument a document, and the format each one means."""
 
+
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises `InvalidRequest` instead of leaving the process."""
 
@@ -54,24 +55,28 @@ def _columns() -> int:
 
 
 def parse(words: Sequence[str], parser_class: type[Parser] = Parser) -> Namespace:
-    """Read a command. `verb` of the result says which; `help` is true when only the overview was asked for.
+    """Read a command. `verb` of the result says which; it is empty when only the overview was asked for.
 
     Raises `InvalidRequest`, and `SystemExit` (or what `parser_class` makes of it) after printing a help.
     """
     verb, rest = _verb(list(words))
-    if verb in {"", "help"} and not [word for word in rest if not word.startswith("-")]:
-        overview = _globals(parser_class("wattle", add_help=False, allow_abbrev=False, formatter_class=_Formatter))
-        overview.add_argument("-h", "--help", action="store_true")
-        overview.add_argument("--version", action="store_true")
-        found = _known(overview, rest, "wattle")
-        found.verb = "version" if found.version else ""
-        return found
     if verb == "help":
         verb, rest = _verb(rest)
-        rest = ["--help"]
+        rest = ["--help"] if verb else rest
+    if not verb:
+        found = _known(_overview(parser_class), rest, "wattle")
+        found.verb = "version" if found.version else ""
+        return found
     found = _known(parser_for(verb, parser_class), rest, f"wattle {verb}")
     found.verb = verb
     return found
+
+
+def _overview(parser_class: type[Parser]) -> Parser:
+    parser = _globals(parser_class("wattle", add_help=False, allow_abbrev=False, formatter_class=_Formatter))
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    return parser
 
 
 def parser_for(verb: str, parser_class: type[Parser] = Parser) -> Parser:
@@ -89,8 +94,6 @@ def parser_for(verb: str, parser_class: type[Parser] = Parser) -> Parser:
 def is_file(text: str) -> bool:
     """Whether an argument means a document rather than a saved workflow."""
     return text == "-" or "/" in text or "\\" in text or os.path.splitext(text)[1].lower() in SUFFIXES
-
-
 
 
 def _verb(words: list[str]) -> tuple[str, list[str]]:
