@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from wattle.core import wiring
 from wattle.core.document import parse, parse_document
 from wattle.core.errors import DocumentError, Problem
 
@@ -447,3 +448,24 @@ def test_one_problem_is_told_in_the_message_itself() -> None:
     )
     assert caught.value.hint == "did you mean 'command'?"
     assert caught.value.to_dict()["problems"]
+
+
+def test_only_a_group_can_be_paired_with() -> None:
+    workers = {
+        "a": {"command": "x"},
+        "b": {"command": "x ${each.v}", "each": "a"},
+        "c": {"command": "x ${each.v}", "each": "d"},
+        "d": {"command": "x", "each": "c"},
+    }
+    assert [(one.path, one.message) for one in of_value({"name": "w", "workers": workers})] == [
+        ("workers.b.each", "'a' has no each, so there is nothing to pair with"),
+        ("workers.c.each", "each leads back to this worker itself"),
+        ("workers.d.each", "each leads back to this worker itself"),
+    ]
+
+
+def test_edges_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wiring, "EDGES_LIMIT", 3)
+    workers = {f"w{number}": {"command": "x", "needs": [f"w{other}" for other in range(number)]} for number in range(4)}
+    (found,) = of_value({"name": "w", "workers": workers})
+    assert "6 edges; at most 3" in found.message

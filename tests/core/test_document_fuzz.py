@@ -15,11 +15,10 @@ from wattle.core.shapes import WORKER_FIELDS, WORKFLOW_FIELDS
 
 FORMATS = st.sampled_from(["json", "yaml", "toml"])
 WORDS = [
-    "a", "b", "a/x", "b/y", "x", "train", "a.1", "${params.p}", "${each.e}", "${inputs.i}", "$${", "${", "1h30m", "4G",
-    "value", "stream", "parallel", "x.csv", "/a", "~", "no", "1e-3",
-    "012", ".inf", "a\nb", " lead", "trail ", "\t", "'", '"', "\\", "# x", "- x", "a: b", "<<",
-    "\u2028", "\x85", "\xa0", "é", "\U0001f600", "\r\n", "\n\nx", "|", ">", "&x", "*x", "!x", "%x", "@x", "`x", "{x", "[x", "x}",
-    "x,y", "? x",
+    "a", "b", "a/x", "b/y", "x", "train", "a.1", "${params.p}", "${each.e}", "${inputs.i}", "$${", "${", "1h30m",
+    "4G", "value", "stream", "parallel", "x.csv", "/a", "~", "no", "1e-3", "012", ".inf", "a\nb", " lead", "trail ",
+    "\t", "'", '"', "\\", "# x", "- x", "a: b", "<<", "\u2028", "\x85", "\xa0", "é", "\U0001f600", "\r\n", "\n\nx",
+    "|", ">", "&x", "*x", "!x", "%x", "@x", "`x", "{x", "[x", "x}", "x,y", "? x",
 ]  # fmt: skip
 TEXT = st.sampled_from(WORDS) | st.text(max_size=8)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXT

@@ -22,14 +22,9 @@ DEPTH_LIMIT = 32
 """Lists and mappings inside one another."""
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-TOML_TEXT = "|".join(
-    (
-        r'"""(?:[^"\\]++|\\.|"{1,2}(?!"))*+"{3,5}',
-        r"'''(?:[^']++|'{1,2}(?!'))*+'{3,5}",
-        r'"(?:[^"\\\n]++|\\.)*+"',
-        r"'[^'\n]*+'",
-    )
-)
+_TOML_BLOCK = r'''"""(?:[^"\\]++|\\.|"{1,2}(?!"))*+"{3,5}'''
+_TOML_RAW_BLOCK = r"""'''(?:[^']++|'{1,2}(?!'))*+'{3,5}"""
+TOML_TEXT = rf"""{_TOML_BLOCK}|{_TOML_RAW_BLOCK}|"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*+'"""
 """A regular expression for every kind of text that TOML has."""
 
 _TOML_QUIET = re.compile(rf"{TOML_TEXT}|\#[^\n]*+", re.DOTALL)
