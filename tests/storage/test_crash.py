@@ -154,5 +154,5 @@ def test_a_database_that_may_not_grow_is_full_and_keeps_what_it_has(tmp_path: Pa
     with pytest.raises(StorageError, match="no space left"):
         store.commit(batch(2, message="x" * 2000))
     assert check_whole(store, 1) == 1
-    assert store.commit(batch(2, message="x" * 2000)) == 2 * PER_BATCH, "a new connection, on which the limit is not set"
+    assert store.commit(batch(2, message="x" * 2000)) == 2 * PER_BATCH, "on a new connection without that limit"
     store.close()
