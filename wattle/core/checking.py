@@ -27,9 +27,14 @@ _SURELY_SHORT = 16_000  # characters that fit 64 kB in any script
 _INT64 = 1 << 63
 
 
+def _is_plain(value: str) -> bool:
+    """Short, and without anything that would have to be looked at."""
+    return len(value) <= _SURELY_SHORT and value.isprintable()
+
+
 def text(found: Findings, path: Path, value: Any, limit: int = TEXT_LIMIT) -> str | None:
     """Text that can be kept, sent and given to a process: no NUL, sound Unicode, at most `limit` bytes."""
-    if type(value) is str and len(value) <= _SURELY_SHORT and value.isprintable():
+    if type(value) is str and _is_plain(value):
         return value
     if not isinstance(value, str):
         number_like = isinstance(value, int | float) and not isinstance(value, bool)
@@ -247,7 +252,7 @@ def arguments(found: Findings, path: Path, value: Any) -> tuple[str, ...] | None
     before = found.count
     results: list[Any] = []
     for index, entry in enumerate(value):
-        if type(entry) is str and len(entry) <= _SURELY_SHORT and entry.isprintable():
+        if type(entry) is str and _is_plain(entry):
             results.append(entry)
         elif entry is None:
             _null(found, (*path, index))
@@ -269,6 +274,9 @@ def env_vars(found: Findings, path: Path, value: Any) -> dict[str, str] | None:
         return None
     result: dict[str, str] = {}
     for key, entry in value.items():
+        if type(key) is str and key.isidentifier() and type(entry) is str and _is_plain(key) and _is_plain(entry):
+            result[key] = entry
+            continue
         here = (*path, key if isinstance(key, str) else describe(key))
         if not isinstance(key, str) or not key or "=" in key or "\0" in key:
             what = f"{key!r}" if isinstance(key, str) else describe(key)

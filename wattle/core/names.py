@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
 NAME_LENGTH = 63
@@ -54,6 +55,7 @@ def name_flaw(name: str) -> Flaw | None:
     return Flaw(f"begins with {name[0]!r}", "begin it with a letter, a digit or '_'")
 
 
+@lru_cache(maxsize=4096)  # thousands of workers have the same few ports
 def port_flaw(port: str) -> Flaw | None:
     """Why this is not the name of a port, a parameter or an `each` value; None when it is one."""
     if len(port) <= NAME_LENGTH and _PORT.fullmatch(port):

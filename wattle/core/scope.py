@@ -166,7 +166,8 @@ def check_paths(found: Findings, workflow: Draft, wires: Wires) -> None:
             if output.path is None:
                 continue
             path = (*draft.path, "outputs", port)
-            place = posixpath.normpath(resolve(folder, output.path))
+            place = resolve(folder, output.path)
+            place = posixpath.normpath(place) if ".." in place else place
             owner = owners.setdefault(place, (draft.name, port))
             if owner != (draft.name, port):
                 found.add(path, f"{shorten(output.path)!r} is also written by {owner[0]}/{owner[1]}",

@@ -224,7 +224,7 @@ def _worker(
 def _cycles(found: Findings, wires: Wires) -> None:
     """Every cycle as `a -> b -> a`, ten at most. Workers joined by streams count as one."""
     gang_of = gangs(wires)
-    upstream = [list(befores) for befores in wires.upstream]
+    upstream = wires.upstream
     if wires.streams:
         upstream = [[] for _ in wires.drafts]
         for number, befores in enumerate(wires.upstream):
@@ -241,8 +241,8 @@ def _cycles(found: Findings, wires: Wires) -> None:
         names = [_gang_name(wires, gang_of, node) for node in cycle]
         path = _edge_path(wires, gang_of, last, first)
         found.add(path, f"the workers wait for one another: {_arrows(names)}", "remove one of these edges")
-        for node in cycle:
-            upstream[node] = []
+        found_in = set(cycle)
+        upstream = [[] if node in found_in else befores for node, befores in enumerate(upstream)]
 
 
 def _arrows(names: list[str]) -> str:
