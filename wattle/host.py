@@ -14,16 +14,21 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from wattle import __version__
+from wattle.coordinator import views
 from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.recovery import recover
 from wattle.coordinator.service import Service
+from wattle.core.document import parse, unavailable
 from wattle.core.environ import strip_secrets
 from wattle.core.errors import StorageError, WattleError
+from wattle.core.expand import resolve_params, resolve_rows
 from wattle.core.replies import Health
-from wattle.core.requests import HandOver
+from wattle.core.requests import Format, HandOver
 from wattle.runtime.environment import read_base, write_base
 from wattle.runtime.local import LocalExecutor
 from wattle.runtime.logs import FileLogs
@@ -217,6 +222,25 @@ def reader(settings: Settings) -> Service:
         store, FileLogs(), log_root=str(log_root(settings)), health=health, glob=list_files,
         default_folder=lambda name: str(settings.home / "work" / name), environment={},
     )  # fmt: skip
+
+
+def plan_of(text: str, form: Format, base_dir: str, params: dict[str, Any], jobs: int | None,
+            settings: Settings) -> dict[str, Any]:  # fmt: skip
+    """The plan of a document that is not saved. Raises DocumentError and InvalidRequest."""
+    parsed = parse(text, form, base_dir=base_dir)
+    document = parsed.workflow
+    rows = resolve_rows(document, resolve_params(document, params), list_files)
+    limits = [settings.max_concurrent_workers, jobs, document.max_concurrent_workers]
+    notes = [*parsed.warnings, *(problem.message for problem in unavailable(document))]
+    found = views.plan(document, rows, {}, min(limit for limit in limits if limit), notes)
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    return plain
+
+
+def graph_of(text: str, form: Format, base_dir: str) -> dict[str, Any]:
+    """The graph of a document that is not saved. Raises DocumentError."""
+    plain: dict[str, Any] = msgspec.to_builtins(views.graph_view(parse(text, form, base_dir=base_dir).workflow, None))
+    return plain
 
 
 def serve(host: Host, ready: Callable[[], None] = lambda: None) -> None:

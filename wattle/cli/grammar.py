@@ -322,7 +322,7 @@ def _completion(parser: Parser) -> None:
 
 
 def _coordinator(parser: Parser) -> None:
-    parser.add_argument("--rank", default="background")
+    parser.add_argument("--idle", type=float, help="end after so many seconds without runs")
 
 
 def _nothing(parser: Parser) -> None:

@@ -1,0 +1,120 @@
+"""The door of the terminal: words in, an exit code out.
+
+Exit codes: 0 completed, 1 the run failed (or a conflict), 2 usage or a bad document, 3 not found, 4 cannot reach,
+130 left or stopped by Ctrl-C. Nothing a person does ends in a traceback; a bug of ours ends in one line and a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+from wattle.cli.grammar import parse
+from wattle.cli.render import document_error_text, error_text
+from wattle.cli.style import Style
+from wattle.core.errors import DocumentError, InvalidRequest, WattleError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from wattle.settings import Settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the console script's entry."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    errors = Style(sys.stderr)
+    try:
+        return _run(words)
+    except DocumentError as error:
+        from wattle.cli import documents
+
+        print(document_error_text(error, errors, file=documents.last_name(), text=documents.last_text()),
+              file=sys.stderr)  # fmt: skip
+        return error.exit_code
+    except WattleError as error:
+        print(error_text(error, errors), file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception:  # noqa: BLE001  the last line of defence: a file instead of a traceback
+        return _bug(words, errors)
+
+
+def _run(words: list[str]) -> int:
+    if words[:1] == ["_complete"]:
+        from wattle.cli.names import complete
+
+        return complete(words[1:], _settings({}))
+    args = parse(words)
+    if args.verb == "":
+        from wattle.cli.words import overview
+
+        print(overview())
+        return 0
+    if args.verb in {"version", "completion"}:
+        return _say(args)
+    from wattle.cli.verbs import VERB_FUNCTIONS, Session
+
+    settings = _settings({"home": args.home, "config": args.config})
+    if args.verb == "coordinator":
+        from wattle.app import serve_background
+
+        return serve_background(settings, args.idle)
+    session = Session(settings, args)
+    try:
+        return VERB_FUNCTIONS[args.verb](session)
+    finally:
+        session.close()
+
+
+def _settings(flags: dict[str, str | None]) -> Settings:
+    from pathlib import Path
+
+    from wattle.settings import load
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    config = given.pop("config", None)
+    return load(given, os.environ, Path(config) if config else None)
+
+
+def _say(args: Namespace) -> int:
+    if args.verb == "completion":
+        from wattle.cli.completion import script
+
+        print(script(args.shell), end="")
+        return 0
+    from wattle import __version__
+
+    versions = {"wattle": __version__, "python": sys.version.split()[0]}
+    if args.json:
+        import json
+
+        print(json.dumps(versions))
+    else:
+        print(f"Wattle {versions['wattle']} (Python {versions['python']})")
+    return 0
+
+
+def _bug(words: list[str], errors: Style) -> int:
+    import tempfile
+    import traceback
+
+    descriptor, path = tempfile.mkstemp(prefix="wattle-crash-", suffix=".txt")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"wattle {words[0] if words else ''}\n{traceback.format_exc()}")
+    message = InvalidRequest(f"Wattle failed inside; this is a bug of ours. The story is in {path}",
+                             "please report it with that file")  # fmt: skip
+    print(error_text(message, errors), file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
