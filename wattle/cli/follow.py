@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import sys
+import threading
 import time
 
 from wattle.cli.progress import Board, Live, Plain
@@ -30,6 +32,7 @@ LEFT = 130
 FAILURES_SHOWN = 5
 RESULTS_SHOWN = 6
 SECOND_WITHIN = 3.0
+TICK_SECONDS = 0.2
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -93,10 +96,40 @@ class Follower:
         return 0 if self.board.run["status"] == "completed" else 1
 
     def _watch(self, address: str, view: Any) -> None:
-        for _, change in self._client.stream("watch_run", workflow=address):
-            changed = self.board.take(change)
+        for change in self._changes(address, ticking=isinstance(view, Live)):
+            changed = self.board.take(change) if change is not None else []
             if view is not None:
                 view.show(changed)
+
+    def _changes(self, address: str, *, ticking: bool) -> Iterator[dict[str, Any] | None]:
+        """The steps of the watched run; with `ticking` also None when nothing has changed for a moment, so that
+        clocks go on. Raises `WattleError`."""
+        if not ticking:
+            for _, change in self._client.stream("watch_run", workflow=address):
+                yield change
+            return
+        pipe: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=self._pump, args=(address, pipe), daemon=True).start()
+        while True:
+            try:
+                item = pipe.get(timeout=TICK_SECONDS)
+            except queue.Empty:
+                if self.board.run:
+                    yield None
+                continue
+            if isinstance(item, WattleError):
+                raise item
+            if item is None:
+                return
+            yield item
+
+    def _pump(self, address: str, pipe: queue.SimpleQueue[Any]) -> None:
+        try:
+            for _, change in self._client.stream("watch_run", workflow=address):
+                pipe.put(change)
+            pipe.put(None)
+        except WattleError as error:
+            pipe.put(error)
 
     def _leaves(self, address: str, interrupt: Interrupted) -> bool:
         """Whether the run shall go on without us."""

@@ -50,7 +50,7 @@ EXAMPLES: dict[str, str] = {
     "export": "wattle export etl etl.toml",
     "import": "wattle import flows/*.yaml",
     "prune": "wattle prune --older-than 30d --keep 5 --yes",
-    "completion": "eval \"$(wattle completion bash)\"          in ~/.bashrc; zsh likewise\n"
+    "completion": 'eval "$(wattle completion bash)"          in ~/.bashrc; zsh likewise\n'
                   "wattle completion fish | source         in config.fish",
 }  # fmt: skip
 

@@ -148,7 +148,8 @@ class LocalExecutor:
             argv = ("bash", "-euo", "pipefail", "-c", f'{launch.setup}\nexec "$@"', "wattle-setup", *argv)
         path = env.get("PATH", base.get("PATH", os.defpath))
         told: dict[str, Any] = {name: getattr(launch, name) for name in launch.__struct_fields__}
-        told.update(env=env, argv=argv, executable=find_executable(argv[0], path, launch.cwd))
+        own = argv[0] in launch.scripts  # it will be written just before
+        told.update(env=env, argv=argv, executable=argv[0] if own else find_executable(argv[0], path, launch.cwd))
         return told
 
     def _refuse(self, launch: Launch, message: str) -> None:

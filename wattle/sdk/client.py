@@ -110,4 +110,5 @@ def _resumed(operation: str, fields: dict[str, Any], identity: str, data: dict[s
     field = _RESUME.get(operation)
     if field is None or not identity:
         return fields
-    return {**fields, field: int(identity) if field == "after" else identity, **({"tail": None} if "tail" in fields else {})}
+    again = {**fields, field: int(identity) if field == "after" else identity}
+    return {**again, "tail": None} if "tail" in again else again

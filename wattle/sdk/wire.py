@@ -135,4 +135,5 @@ def _event(block: str) -> ServerEvent | None:
             fields.setdefault(name, []).append(value.removeprefix(" "))
     if not fields:
         return None
-    return ServerEvent(fields.get("event", ["message"])[-1], fields.get("id", [""])[-1], "\n".join(fields.get("data", [])))
+    data = "\n".join(fields.get("data", []))
+    return ServerEvent(fields.get("event", ["message"])[-1], fields.get("id", [""])[-1], data)
