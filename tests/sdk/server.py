@@ -56,7 +56,7 @@ class Call(BaseHTTPRequestHandler):
     def address_string(self) -> str:
         return "test"
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  http.server calls it so
         """Tests are quiet."""
 
 

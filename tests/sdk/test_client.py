@@ -15,7 +15,8 @@ from wattle.sdk import client as client_module
 from wattle.sdk.client import Client
 from wattle.sdk.transports import ConnectionLost, UnixTransport
 
-Step = dict[str, Any] | Exception | list[Any]
+Step = Any
+"""An answer, an error, or a list of a stream's items."""
 
 
 class Scripted:

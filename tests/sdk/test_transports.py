@@ -13,7 +13,14 @@ import pytest
 
 from tests.sdk.server import Call, serving
 from wattle.core.errors import (
-    Conflict, DocumentError, Forbidden, InternalError, InvalidRequest, NotFound, Unreachable, WattleError,
+    Conflict,
+    DocumentError,
+    Forbidden,
+    InternalError,
+    InvalidRequest,
+    NotFound,
+    Unreachable,
+    WattleError,
 )  # fmt: skip
 from wattle.core.operations import OPERATIONS
 from wattle.sdk.transports import ConnectionLost, UnixTransport, http_form
@@ -137,12 +144,13 @@ def test_a_stream_gives_ids_and_data_and_passes_heartbeats_over(path: str) -> No
         call.begin()
         call.chunk(": heartbeat\n\n")
         call.event(1, {"n": 1})
-        call.chunk("id: 2\ndata: {\"n\":")
-        call.chunk(" \"ä\"}\n\n: heartbeat\n\n")
+        call.chunk('id: 2\ndata: {"n":')
+        call.chunk(' "ä"}\n\n: heartbeat\n\n')
         call.end()
 
     with serving(path, say) as server:
-        assert list(UnixTransport(path).stream("follow_all_events", {"after": 0})) == [("1", {"n": 1}), ("2", {"n": "ä"})]
+        found = list(UnixTransport(path).stream("follow_all_events", {"after": 0}))
+    assert found == [("1", {"n": 1}), ("2", {"n": "ä"})]
     assert server.calls[0].headers["Accept"] == "text/event-stream"
 
 
@@ -160,9 +168,11 @@ def test_a_stream_that_stops_without_an_end_is_lost(path: str) -> None:
 
 
 def test_an_error_before_and_within_a_stream_is_raised(path: str) -> None:
-    with serving(path, lambda call: call.answer({"code": "not-found", "message": "No.", "hint": ""}, 404)):
-        with pytest.raises(NotFound):
-            next(UnixTransport(path).stream("watch_run", {"workflow": "x"}))
+    def refuse(call: Call) -> None:
+        call.answer({"code": "not-found", "message": "No.", "hint": ""}, 404)
+
+    with serving(path, refuse), pytest.raises(NotFound):
+        next(UnixTransport(path).stream("watch_run", {"workflow": "x"}))
 
     def say(call: Call) -> None:
         call.begin()

@@ -209,7 +209,8 @@ def _plan(parser: Parser) -> None:
 
 
 def _validate(parser: Parser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="*", help="documents (- is the standard input); default: wattle.yaml here")
+    what = "documents (- is the standard input); default: wattle.yaml here"
+    parser.add_argument("files", metavar="FILE", nargs="*", help=what)
     parser.add_argument("--format", choices=FORMATS, help="when the file's name does not say")
 
 
@@ -312,7 +313,7 @@ def _down(parser: Parser) -> None:
 
 def _prune(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="only of this workflow")
-    parser.add_argument("--older-than", metavar="DURATION", type=seconds, default=0.0, help="ended longer ago than this")
+    parser.add_argument("--older-than", metavar="DURATION", type=seconds, default=0.0, help="ended that long ago")
     parser.add_argument("--keep", metavar="N", type=_number, default=0, help="the newest N of each workflow stay")
     parser.add_argument("--yes", action="store_true", help="do it; without this they are only listed")
 

@@ -92,6 +92,6 @@ def overview() -> str:
         for first, verb in enumerate(verbs.split()):
             lines.append(f"{'' if first else group:<7}{verb:<12}{summary(verb)}")
         lines.append("")
-    lines += ["An address is etl, etl@12 (a run), etl/clean (a worker), etl@12/clean, or etl@12/clean/table (an output).",
+    lines += ["An address is etl, etl@12 (a run), etl/clean (a worker), or etl@12/clean/table (an output).",
               "wattle VERB --help says more. First steps: wattle demo"]  # fmt: skip
     return "\n".join(lines)

@@ -16,15 +16,24 @@ import json
 import socket
 
 from wattle.core.errors import (
-    Conflict, DocumentError, Forbidden, InternalError, InvalidRequest, NotAvailable, NotFound, Problem, StorageError,
-    Unreachable, WattleError,
+    Conflict,
+    DocumentError,
+    Forbidden,
+    InternalError,
+    InvalidRequest,
+    NotAvailable,
+    NotFound,
+    Problem,
+    StorageError,
+    Unreachable,
+    WattleError,
 )  # fmt: skip
 from wattle.core.operations import BY_NAME
 from wattle.sdk.wire import Exchange, server_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Protocol
 
     from wattle.core.operations import Operation
@@ -66,7 +75,8 @@ class ConnectionLost(Unreachable):
 
 def percent_encoded(text: str) -> str:
     """UTF-8, with everything but unreserved characters (and `@`) as `%XX`."""
-    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass"))
+    data = text.encode("utf-8", "surrogatepass")
+    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in data)
 
 
 def http_form(operation: str, fields: Mapping[str, Any]) -> tuple[str, str, bytes | None]:
@@ -109,29 +119,26 @@ def error_told(status: int, code: str, message: str, told: Mapping[str, Any]) ->
 
 
 class HttpTransport:
-    """Questions over HTTP. A subclass says how to connect; idle connections are kept for the next request."""
+    """Questions over HTTP, on connections that `connect` makes; idle ones are kept for the next request.
 
-    host = "localhost"
-    base = ""
+    `connect` raises `OSError`. `where` is what the other side is called in an error, `base` stands before every path.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, connect: Callable[[], socket.socket], where: str, *, host: str = "localhost", base: str = "",
+                 headers: Mapping[str, str] | None = None) -> None:  # fmt: skip
+        self._connect = connect
+        self._where = where
+        self._host = host
+        self._base = base
+        self._headers = dict(headers or {})
         self._idle: list[Exchange] = []
-        self._headers: dict[str, str] = {}
-
-    def connect(self) -> socket.socket:
-        """A connected socket. Raises `OSError`."""
-        raise NotImplementedError
-
-    def where(self) -> str:
-        """What the other side is called in an error."""
-        raise NotImplementedError
 
     def request(self, operation: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """One answer. Raises `WattleError`."""
         verb, target, body = http_form(operation, fields)
         exchange = self._idle.pop() if self._idle else self._open()
         try:
-            exchange.send(verb, self.base + target, body, self._headers)
+            exchange.send(verb, self._base + target, body, self._headers)
             status = exchange.head()
             answer = exchange.body()
         except OSError as error:
@@ -153,7 +160,7 @@ class HttpTransport:
         verb, target, body = http_form(operation, fields)
         exchange = self._open()
         try:
-            exchange.send(verb, self.base + target, body, {**self._headers, "Accept": "text/event-stream"})
+            exchange.send(verb, self._base + target, body, {**self._headers, "Accept": "text/event-stream"})
             status = exchange.head()
             if status >= 400:
                 raise error_from(status, exchange.body())
@@ -171,7 +178,7 @@ class HttpTransport:
             raise self._lost(error) from error
         finally:
             exchange.close()
-        raise ConnectionLost(f"The stream from {self.where()} ended too early.")
+        raise ConnectionLost(f"The stream from {self._where} ended too early.")
 
     def close(self) -> None:
         """Let go of idle connections."""
@@ -180,36 +187,33 @@ class HttpTransport:
 
     def _open(self) -> Exchange:
         try:
-            return Exchange(self.connect(), self.host)
+            return Exchange(self._connect(), self._host)
         except OSError as error:
-            message = f"No coordinator answers at {self.where()} ({error.strerror or error})."
+            message = f"No coordinator answers at {self._where} ({error.strerror or error})."
             raise Unreachable(message, "run: wattle doctor") from error
 
     def _lost(self, error: OSError) -> ConnectionLost:
         if isinstance(error, TimeoutError):
-            message = f"The coordinator at {self.where()} does not answer."
+            message = f"The coordinator at {self._where} does not answer."
             return ConnectionLost(message, "if it hangs: wattle down --force", code="no-answer")
-        return ConnectionLost(f"The connection to {self.where()} broke ({error.strerror or error}).", "run: wattle doctor")
+        message = f"The connection to {self._where} broke ({error.strerror or error})."
+        return ConnectionLost(message, "run: wattle doctor")
 
 
 class UnixTransport(HttpTransport):
     """The private door of a coordinator on this machine; the file permission is the credential."""
 
     def __init__(self, socket_path: str) -> None:
-        super().__init__()
+        super().__init__(lambda: _dial(socket_path), socket_path)
         self.socket_path = socket_path
 
-    def connect(self) -> socket.socket:
-        """A connected socket. Raises `OSError`."""
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(ANSWER_WITHIN)
-            sock.connect(self.socket_path)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
 
-    def where(self) -> str:
-        """The socket's path."""
-        return self.socket_path
+def _dial(socket_path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(ANSWER_WITHIN)
+        sock.connect(socket_path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

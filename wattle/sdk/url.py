@@ -18,31 +18,23 @@ class UrlTransport(HttpTransport):
     """Questions to `url` (http or https, with the path it is served under), with a token if one is needed."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        super().__init__()
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise InvalidRequest(f"'{url}' is not the address of a server.", "write http://host:port or https://host")
         if parts.username or parts.password or parts.query:
             raise InvalidRequest("A URL here holds no user, password or query.", "give the token on its own")
-        self.url = url
-        self.host = parts.netloc
-        self.base = parts.path.rstrip("/")
-        self._address = (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
-        self._context = ssl.create_default_context() if parts.scheme == "https" else None
-        if token:
-            self._headers["Authorization"] = f"token {token}"
+        address = (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+        context = ssl.create_default_context() if parts.scheme == "https" else None
+        super().__init__(lambda: _dial(address, context), url, host=parts.netloc, base=parts.path.rstrip("/"),
+                         headers={"Authorization": f"token {token}"} if token else None)  # fmt: skip
 
-    def connect(self) -> socket.socket:
-        """A connected socket. Raises `OSError`."""
-        sock = socket.create_connection(self._address, timeout=ANSWER_WITHIN)
-        if self._context is None:
-            return sock
-        try:
-            return self._context.wrap_socket(sock, server_hostname=self._address[0])
-        except BaseException:
-            sock.close()
-            raise
 
-    def where(self) -> str:
-        """The URL."""
-        return self.url
+def _dial(address: tuple[str, int], context: ssl.SSLContext | None) -> socket.socket:
+    sock = socket.create_connection(address, timeout=ANSWER_WITHIN)
+    if context is None:
+        return sock
+    try:
+        return context.wrap_socket(sock, server_hostname=address[0])
+    except BaseException:
+        sock.close()
+        raise

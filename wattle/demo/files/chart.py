@@ -22,7 +22,8 @@ def main():
     most = largest[0][1]
     height = ROW * len(largest) + 50
     picture = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-size="13">',
+        "<style>text { font-family: sans-serif }</style>",
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         '<text x="12" y="24" font-size="16" fill="#1f2937">Lines of source in the largest packages</text>',
     ]

@@ -28,8 +28,8 @@ def main():
     text = [
         f"# The standard library of Python {platform.python_version()}",
         "",
-        f"{len(library):,} modules with {total['lines']:,} lines, {total['functions']:,} functions and "
-        f"{total['classes']:,} classes, which import one another {len(imports['edges']):,} times.",
+        f"{len(library):,} modules with {total['lines']:,} lines, {total['functions']:,} functions and",
+        f"{total['classes']:,} classes; they import one another {len(imports['edges']):,} times.",
         "",
         f"![Lines of source in the largest packages]({chart})",
         "",
