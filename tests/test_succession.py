@@ -161,9 +161,7 @@ def test_looking_up_without_a_coordinator_starts_none(terminal: Terminal) -> Non
 
 
 def test_with_on_exit_pause_nobody_restarts_a_killed_coordinator(terminal: Terminal) -> None:
-    config = terminal.folder / "config.toml"
-    config.write_text('[coordinator]\non_exit = "pause"\n')
-    terminal.environment["WATTLE_CONFIG"] = str(config)
+    terminal.environment["WATTLE_ON_EXIT"] = "pause"
     begin_background(terminal)
     os.kill(terminal.holder()["pid"], signal.SIGKILL)
     open_gate(terminal)

@@ -60,11 +60,11 @@ def connect(settings: Settings, need: str) -> Connection:
     """
     prepare_home(settings)
     if succession.answers(settings):
-        return Connection(succession.client(settings))
+        return Connection(succession.client(settings, revive=need != "read"))
     if need == "run":
         return _host_here(settings)
     if need == "write" or succession.is_held(settings):
-        return Connection(_bring_up(settings, idle=300.0))
+        return Connection(_bring_up(settings, succession.PASSING_IDLE))
     return _look_up(settings)
 
 
@@ -78,7 +78,7 @@ def _look_up(settings: Settings) -> Connection:
 def _host_here(settings: Settings) -> Connection:
     hold = succession.take_or_join(settings, "foreground")
     if hold is None:
-        return Connection(succession.client(settings))
+        return Connection(succession.client(settings, revive=True))
     try:
         hold.bind()
         _start_supervisor_early(settings)
@@ -95,7 +95,7 @@ def _host_here(settings: Settings) -> Connection:
         thread.join(LEAVE_WITHIN)
         raise explain(host.failure or Unreachable("The coordinator did not start.", "wattle doctor"))
     here = LocalTransport(host.service, host.loop)
-    return Connection(Client(here, lambda: succession.locate(settings)), host, thread)
+    return Connection(Client(here, lambda: succession.locate_or_start(settings)), host, thread)
 
 
 def _serve_quietly(serve: Any, host: Host) -> None:

@@ -34,7 +34,7 @@ from wattle.runtime.local import LocalExecutor
 from wattle.runtime.logs import FileLogs
 from wattle.settings import log_root
 from wattle.storage.store import open_store
-from wattle.succession import RANKS, background_command, background_environment, spawn_background
+from wattle.succession import PASSING_IDLE, RANKS, background_command, background_environment, spawn_background
 
 if TYPE_CHECKING:
     from wattle.settings import Settings
@@ -46,8 +46,6 @@ WATCH_SECONDS = 2.0
 DOOR_DELAY = 0.25
 """A foreground run opens its door a little after its first workers: importing the web server costs as much time as
 starting a hundred of them."""
-HANDED_OVER_IDLE = 300.0
-"""Seconds without runs and requests after which a background coordinator that nobody asked for (`wattle up`) ends."""
 
 
 class SystemClock:
@@ -106,7 +104,7 @@ class Host:
     async def _begin(self, store: SqlStore) -> Coordinator:
         self._epoch = await asyncio.to_thread(store.new_epoch)
         self._executor = LocalExecutor(
-            self.settings.runtime_dir, restart=background_command(self.settings, HANDED_OVER_IDLE),
+            self.settings.runtime_dir, restart=background_command(self.settings, PASSING_IDLE),
             restart_environment=background_environment(), on_exit=self.settings.on_exit,
             on_state=self._note,
         )  # fmt: skip
@@ -146,7 +144,7 @@ class Host:
             await asyncio.to_thread(store.close)
         self.hold.release()
         if self._spawn and unfinished:
-            spawn_background(self.settings, HANDED_OVER_IDLE)
+            spawn_background(self.settings, PASSING_IDLE)
 
     # ---- leaving --------------------------------------------------------------------------------------------
 

@@ -41,6 +41,8 @@ RANKS = {"foreground": 1, "background": 2, "server": 3}
 PATIENCE = 15.0
 """Seconds to wait for a coordinator that is starting or handing over."""
 PAUSE = 0.02
+PASSING_IDLE = 300.0
+"""Seconds without runs after which a background coordinator that nobody asked for (`wattle up`) ends."""
 SOCKET = "coordinator.sock"
 
 
@@ -221,9 +223,19 @@ def locate(settings: Settings) -> UnixTransport:
     return UnixTransport(socket_path(settings))
 
 
-def client(settings: Settings) -> Client:
-    """A client of whoever coordinates, now and after every succession. Raises `Unreachable`."""
-    return Client(locate(settings), lambda: locate(settings))
+def client(settings: Settings, *, revive: bool = False) -> Client:
+    """A client of whoever coordinates, now and after every succession. With `revive` it starts a background
+    coordinator when there is none any more. Raises `Unreachable`."""
+    again = (lambda: locate_or_start(settings)) if revive and settings.on_exit == "resume" else lambda: locate(settings)
+    return Client(locate(settings), again)
+
+
+def locate_or_start(settings: Settings) -> UnixTransport:
+    """As `locate`; where nobody holds the state root, a background coordinator is started. Raises `Unreachable`."""
+    if not answers(settings) and not is_held(settings):
+        spawn_background(settings, PASSING_IDLE)
+        wait_for_coordinator(settings)
+    return locate(settings)
 
 
 def wait_for_coordinator(settings: Settings, process: subprocess.Popen[bytes] | None = None) -> Client:

@@ -27,8 +27,9 @@ def main() -> int:
         for problem in told["wrong"]:
             print(f"      {problem}")
     print(f"{rounds} rounds, seeds {seed} to {seed + rounds - 1}: {hits} kills hit, {broken} rounds broke a promise, "
-          f"{lost} outcomes shown as lost. "
-          f"{'No' if not broken else 'A'} violation in {rounds} bounds the rate below {3 / rounds:.1%} (95 %).")  # fmt: skip
+          f"{lost} outcomes shown as lost.")  # fmt: skip
+    if not broken:
+        print(f"No violation in {rounds} rounds bounds their true rate below {3 / rounds:.1%} (95 %).")
     return 1 if broken else 0
 
 

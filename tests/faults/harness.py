@@ -65,7 +65,9 @@ class Round:
     def wattle(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the command line against this state root."""
         command = [sys.executable, "-m", "wattle", "--home", str(self.home), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=self.folder)
+        env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=self.folder,
+                              env=env)  # fmt: skip
 
     def begin(self) -> None:
         """Start the run and leave it alone."""

@@ -177,6 +177,7 @@ def run(session: Session) -> int:
     name = _saved(session, args.target, "write" if args.detach else "run")
     return _started(session, session.client().ask(
         "start_workflow", workflow=name, params=dict(args.params), jobs=args.jobs, environment=_environment(),
+        key=os.urandom(16).hex(),
     ))  # fmt: skip
 
 

@@ -26,6 +26,8 @@ PATIENCE = 10.0
 _PAUSE = 0.1
 _RESUME = {"follow_logs": "position", "follow_events": "after", "follow_all_events": "after"}
 """Which field takes up a stream again after the last id."""
+_REPEATABLE = frozenset({"create_workflow", "plan_workflow", "replace_workflow", "validate_document"})
+"""Questions that come to the same when they are asked twice, although they are no GET."""
 
 
 class Client:
@@ -39,7 +41,7 @@ class Client:
     def ask(self, operation: str, /, **fields: Any) -> dict[str, Any]:
         """One answer, in the shape of `core/replies.py`. Raises `WattleError`."""
         row = BY_NAME[operation]
-        again = row.verb == "GET" or fields.get("key") is not None
+        again = row.verb == "GET" or operation in _REPEATABLE or fields.get("key") is not None
         search = _Search(self)
         while True:
             try:

@@ -1,0 +1,120 @@
+"""The verbs that look: they ask, and change nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+from wattle.cli import picture, render
+from wattle.cli.session import run_of, worker_of
+from wattle.core.address import Address
+from wattle.core.errors import NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+    
+    from wattle.cli.session import Session, Verb
+
+
+def status(session: Session) -> int:
+    """What runs; a run; a worker."""
+    address = session.args.address
+    if address is None:
+        return session.say(session.ask("read", "list_all_runs", limit=20), render.runs)
+    if address.worker is not None:
+        return show(session)
+    return session.say(session.ask("read", "list_workers", workflow=address.run), render.run_detail)
+
+
+def list_(session: Session) -> int:
+    """All workflows."""
+    found = session.ask("read", "list_workflows", status=session.args.status, tag=session.args.tag)
+    return session.say(found, render.workflows)
+
+
+def show(session: Session) -> int:
+    """A workflow or a worker."""
+    address = session.args.address
+    if address.worker is None:
+        return session.say(session.ask("read", "get_workflow", workflow=address.run), render.workflow_detail)
+    found = session.ask("read", "get_worker", workflow=address.run, worker=address.worker)
+    return session.say(found, render.worker_detail)
+
+
+def runs(session: Session) -> int:
+    """The runs of one workflow, or of all."""
+    args = session.args
+    if args.address is None:
+        return session.say(session.ask("read", "list_all_runs", limit=args.limit), render.runs)
+    return session.say(session.ask("read", "list_runs", workflow=args.address.workflow, limit=args.limit), render.runs)
+
+
+def events(session: Session) -> int:
+    """What happened, line by line."""
+    args = session.args
+    fields: dict[str, Any] = {"after": args.after, "follow": args.follow}
+    operation = "follow_all_events"
+    if args.address is not None:
+        operation, fields["workflow"] = "follow_events", args.address.run
+    for _, line in session.client().stream(operation, **fields):
+        print(json.dumps(line, ensure_ascii=False) if args.json else render.event(line, session.style), flush=True)
+    return 0
+
+
+def graph(session: Session) -> int:
+    """A workflow or run as a picture."""
+    args = session.args
+    if args.target is None or is_file(args.target):
+        fields = documents.read(args.target, args.format)
+        from wattle.host import graph_of
+
+        found = graph_of(fields["text"], fields["format"], fields["base_dir"])
+    else:
+        found = session.ask("read", "get_graph", workflow=Address.parse(args.target).run)
+    if args.out is not None:
+        from wattle.draw import draw_graph
+
+        draw_graph(found, args.out)
+        print(f"Wrote {args.out}.")
+        return 0
+    return session.say(found, picture.graph)
+
+
+def gantt(session: Session) -> int:
+    """When each worker of a run waited, started and ran."""
+    found = session.ask("read", "get_timeline", workflow=run_of(session))
+    if session.args.out is not None:
+        from wattle.draw import draw_timeline
+
+        draw_timeline(found, session.args.out)
+        print(f"Wrote {session.args.out}.")
+        return 0
+    return session.say(found, picture.timeline)
+
+
+def get(session: Session) -> int:
+    """Outputs of a worker; one output's value or file."""
+    args, address = session.args, session.args.address
+    where = worker_of(session)
+    if address.port is None:
+        return session.say(session.ask("read", "list_outputs", **where), render.outputs)
+    found = session.ask("read", "get_output", **where, port=address.port)
+    if not found["exists"]:
+        raise NotFound(f"{found['address']} was not written: there is no {found['path']}.",
+                       f"wattle logs {address.run}/{address.worker}")  # fmt: skip
+    if args.out == "-":
+        with open(found["path"], "rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        return 0
+    if args.out is not None:
+        shutil.copyfile(found["path"], args.out)
+        print(f"Wrote {args.out}.")
+        return 0
+    if found["type"] == "value":
+        return session.say(found, lambda reply, _style: json.dumps(reply["value"], ensure_ascii=False))
+    return session.say(found, lambda reply, _style: str(reply["path"]))
+
+
+VERBS: dict[str, Verb] = {"status": status, "list": list_, "show": show, "runs": runs, "events": events, "graph": graph, "gantt": gantt, "get": get}

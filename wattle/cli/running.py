@@ -1,0 +1,152 @@
+"""The verbs that run, follow and stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from wattle.cli import documents, render
+from wattle.cli.follow import Follower
+from wattle.cli.grammar import is_file
+from wattle.cli.session import run_of, worker_of
+from wattle.core.environ import strip_secrets
+from wattle.demo.writing import FILES, write_demo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+    
+    from wattle.cli.session import Session, Verb
+
+
+def run(session: Session) -> int:
+    """A document or a saved workflow, followed to its end."""
+    args = session.args
+    name = _saved(session, args.target, "write" if args.detach else "run")
+    return _started(session, session.client().ask(
+        "start_workflow", workflow=name, params=dict(args.params), jobs=args.jobs, environment=_environment(),
+        key=os.urandom(16).hex(),
+    ))  # fmt: skip
+
+
+def _saved(session: Session, target: str | None, need: str) -> str:
+    """The name of the workflow that is meant; a document is saved first."""
+    args = session.args
+    if target is not None and not is_file(target):
+        session.client(need)
+        return target
+    fields = documents.read(target, args.format)
+    flow = session.ask(need, "create_workflow", **fields, name=args.name, replace=args.replace)
+    for text in flow["warnings"]:
+        print(f"{session.style.paint('warning', 'warn')}  {text}", file=sys.stderr)
+    return str(flow["name"])
+
+
+def _started(session: Session, detail: Mapping[str, Any]) -> int:
+    args, address = session.args, detail["address"]
+    if getattr(args, "detach", False):
+        return session.say(detail, lambda reply, _style: f"Started {reply['address']}.  wattle attach {reply['address']}")
+    return _follow(session, address)
+
+
+def _follow(session: Session, address: str) -> int:
+    follower = Follower(session.client(), session.style, quiet=session.args.json)
+    code = follower.follow(address)
+    if session.args.json:
+        print(json.dumps(session.client().ask("list_workers", workflow=address), ensure_ascii=False))
+    return code
+
+
+def _environment() -> dict[str, str]:
+    return strip_secrets(dict(os.environ))
+
+
+def plan(session: Session) -> int:
+    """What would run; a document is checked, and not saved."""
+    args = session.args
+    if args.target is not None and not is_file(args.target):
+        found = session.ask("read", "plan_workflow", workflow=args.target, params=dict(args.params), jobs=args.jobs)
+        return session.say(found, render.plan)
+    fields = documents.read(args.target, args.format)
+    from wattle.host import plan_of
+
+    found = plan_of(fields["text"], fields["format"], fields["base_dir"], dict(args.params), args.jobs,
+                    session.settings)  # fmt: skip
+    return session.say(found, render.plan)
+
+
+def attach(session: Session) -> int:
+    """Follow a run again. One that nobody drives is taken up."""
+    address = run_of(session)
+    detail = session.ask("read", "list_workers", workflow=address)
+    if detail["status"] in {"created", "running"} and session.ask("read", "get_health")["rank"] == "none":
+        session.reconnect("run")
+    return _follow(session, detail["address"])
+
+
+def wait(session: Session) -> int:
+    """Until the run has ended; says only how."""
+    address = run_of(session)
+    follower = Follower(session.client("write"), session.style, quiet=True)
+    code = follower.follow(address)
+    board = follower.board
+    if session.args.json:
+        return max(code, session.say(session.ask("read", "list_workers", workflow=board.run["address"]), str))
+    print(render.summary_line(board.run, board.warnings, session.style))
+    return code
+
+
+def stop(session: Session) -> int:
+    """A run, or one worker of it."""
+    args = session.args
+    where: dict[str, Any] = {"workflow": args.address.run}
+    if args.address.worker is None:
+        detail = session.ask("write", "stop_workflow", **where, grace=args.grace)
+        return session.say(detail, lambda reply, _style: f"Stopping {reply['address']}.  wattle wait {reply['address']}")
+    detail = session.ask("write", "stop_worker", **where, worker=args.address.worker)
+    return session.say(detail, lambda reply, _style: f"Stopping {reply['address']}/{args.address.worker}.")
+
+
+def start(session: Session) -> int:
+    """One worker alone."""
+    where = worker_of(session)
+    need = "write" if session.args.detach else "run"
+    return _started(session, session.ask(need, "start_worker", **where, environment=_environment()))
+
+
+def restart(session: Session) -> int:
+    """The next attempt of a worker, or a rerun from it."""
+    detail = session.ask("write", "restart_worker", **worker_of(session))
+    return session.say(detail, lambda reply, _style: f"Restarting {session.args.address.worker} in {reply['address']}."
+                                                     f"  wattle attach {reply['address']}")  # fmt: skip
+
+
+def rerun(session: Session) -> int:
+    """A new run like an earlier one."""
+    args = session.args
+    worker = args.from_worker or args.address.worker
+    need = "write" if args.detach else "run"
+    return _started(session, session.ask(need, "rerun_workflow", workflow=args.address.run, from_worker=worker,
+                                         failed=args.failed, jobs=args.jobs))  # fmt: skip
+
+
+def demo(session: Session) -> int:
+    """Write the example and run it."""
+    from wattle.demo.writing import FILES, write_demo
+
+    args = session.args
+    folder = args.folder
+    done = "Wrote" if write_demo(folder) else "Found"
+    if not args.json:
+        print(f"{done} {folder}/ (wattle.yaml and {len(FILES) - 1} scripts). "
+              "Running it on your own Python's standard library.\n")  # fmt: skip
+    args.target, args.format, args.name, args.replace, args.params = f"{folder}/wattle.yaml", None, None, True, []
+    code = run(session)
+    if code == 0 and not args.json and not args.detach:
+        print(f"  edit it   {folder}/wattle.yaml       then   cd {folder} && wattle run")
+    return code
+
+
+VERBS: dict[str, Verb] = {"run": run, "plan": plan, "attach": attach, "wait": wait, "stop": stop, "start": start, "restart": restart, "rerun": rerun, "demo": demo}
