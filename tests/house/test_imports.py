@@ -26,12 +26,16 @@ LATE_IMPORTS = {
 }
 ENVIRONMENT = {
     "wattle/settings.py": "WATTLE_* variables",
+    "wattle/cli/main.py": "the shell's, once, handed on to whoever needs it",
     "wattle/app.py": "the environment of whoever starts a run",
+    "wattle/cli/main.py": "the terminal's, handed on to the verbs",
     "wattle/host.py": "the coordinator's own, for bare HTTP",
     "wattle/succession.py": "handed on to a background coordinator",
     "wattle/runtime/supervisor/": "a program of its own",
 }
 CLOCK = {
+    "wattle/cli/main.py": "handed on to what shows times to a person",
+    "wattle/cli/main.py": "how long ago something was, for people",
     "wattle/host.py": "the one system clock",
     "wattle/succession.py": "since when somebody holds the lock",
     "wattle/runtime/local.py": "the stamp of an attempt that never reached the supervisor",
