@@ -236,13 +236,7 @@ class LocalExecutor:
                     launch_supervisor(self._folder, self._idle)
                 await asyncio.sleep(0.01)
                 continue
-            writer.write(msgspec.json.encode({
-                "do": "hello", "protocol": PROTOCOL, "store": self._store, "epoch": self._epoch,
-                "journal": self._mark.journal, "seq": self._mark.seq, "restart": self._restart,
-                "environment": self._restart_environment, "on_exit": self._on_exit,
-            }) + b"\n")  # fmt: skip
-            line = await reader.readline()
-            answer = json.loads(line) if line.endswith(b"\n") else {"error": "it hung up"}
+            answer = await self._greet(reader, writer)
             if "hello" in answer:
                 self._writer = writer
                 return reader, answer
@@ -253,6 +247,21 @@ class LocalExecutor:
             await asyncio.sleep(0.05)
         raise Unreachable(f"The supervisor in {self._folder} cannot be reached: {said}.",
                           f"look at {self._folder / 'supervisor.log'}")  # fmt: skip
+
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> dict[str, Any]:
+        """Say hello; the answer, or an error when it is killed in the middle of it."""
+        writer.write(msgspec.json.encode({
+            "do": "hello", "protocol": PROTOCOL, "store": self._store, "epoch": self._epoch,
+            "journal": self._mark.journal, "seq": self._mark.seq, "restart": self._restart,
+            "environment": self._restart_environment, "on_exit": self._on_exit,
+        }) + b"\n")  # fmt: skip
+        try:
+            line = await reader.readline()
+        except (OSError, ValueError):
+            line = b""
+        answer: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {"error": "it hung up"}
+        return answer
 
 
 def event_of(record: Mapping[str, Any]) -> AnyEvent:
