@@ -28,7 +28,9 @@ import msgspec
 from wattle.coordinator.live import LiveRun
 from wattle.core import events as ev
 from wattle.core.dispatch import Dispatcher
-from wattle.core.errors import InvalidRequest, StorageError, WattleError
+from wattle.core.errors import Conflict, InvalidRequest, StorageError, Unreachable, WattleError
+from wattle.core.models import RunSpec
+from wattle.core.places import environment_file
 from wattle.core.ports import Clock, Executor, Store
 from wattle.core.records import Batch, JournalMark, Launch, OutputRef, WorkflowRecord
 from wattle.core.run import FINAL, IN_FLIGHT
@@ -51,7 +53,7 @@ class _Pending:
     def __init__(self) -> None:
         self.batch = Batch(events=[], attempts={}, runs={}, workflows={}, keys={})
         self.effects: list[tuple[LiveRun, ev.Effect]] = []
-        self.touched: dict[int, set[int]] = {}
+        self.touched: set[int] = set()
         self.waiters: list[tuple[asyncio.Future[object], Callable[[], object]]] = []
 
     def __bool__(self) -> bool:
@@ -125,6 +127,13 @@ class Coordinator:
             batch.mark = mark
         self._schedule()
 
+    def environment_of(self, spec: RunSpec) -> dict[str, str]:
+        """The base environment that a run was given. Blocks. Raises Conflict when it is gone."""
+        try:
+            return self.load_environment(environment_file(self.log_root, spec.workflow, spec.number))
+        except Exception as error:  # noqa: BLE001  whatever the keeper of the files says
+            raise Conflict(str(error), f"wattle run {spec.workflow} starts anew", code="environment-lost") from None
+
     def next_run_id(self) -> int:
         """A run id that was never used."""
         self._run_id += 1
@@ -138,8 +147,10 @@ class Coordinator:
     async def read(self, look: Callable[[], T]) -> T:
         """The result of `look`, called at a moment when it sees only what is, or now becomes, durable.
 
-        Raises StorageError when it cannot become durable now.
+        Raises StorageError when it cannot become durable now, Unreachable when this coordinator has let go.
         """
+        if self._closed:
+            raise _leaving()
         if not self._pending and not self._inbox and self._writing is None:
             return look()
         if self.trouble:
@@ -162,6 +173,8 @@ class Coordinator:
 
     def _turn(self) -> None:
         self._scheduled = False
+        if self._closed:
+            return
         inbox, self._inbox = self._inbox, []
         for run_id, event, mark in inbox:
             if mark is not None:
@@ -170,6 +183,8 @@ class Coordinator:
             if live is not None and live.run.status not in FINAL:
                 self._decide(live, event)
         self._launch_ready()
+        if self.trouble:
+            self._end_what_must_end(self._pending)
         if self._pending and self._writing is None:
             self._flush()
 
@@ -186,7 +201,8 @@ class Coordinator:
             record = progress.latest
             if record is not None:
                 pending.batch.attempts[run.spec.id, progress.instance.name, record.attempt] = record
-        pending.touched.setdefault(run.spec.id, set()).update(run.changed)
+        pending.touched.add(run.spec.id)
+        live.note(run.changed)
         run.changed.clear()
         if (run.phase, run.cause) != before:
             pending.batch.runs[run.spec.id] = live.summarize(self._overhead(live))
@@ -246,29 +262,38 @@ class Coordinator:
         error = result.exception()
         if error is None:
             self.seq = result.result()
-            self.trouble = ""
+            if self.trouble:
+                self.trouble = ""
+                self._schedule()  # nothing was launched meanwhile
             self._committed(pending, looked)
             return
         self.trouble = error.message if isinstance(error, WattleError) else f"the database failed: {error}"
-        for future, _, _ in looked:
-            if not future.done():
-                future.set_exception(StorageError(self.trouble, "it goes on by itself once that is mended"))
+        readers = [*(future for future, _, _ in looked), *(future for future, _ in self._pending.waiters)]
+        self._pending.waiters.clear()
+        _refuse(readers, StorageError(self.trouble, "it goes on by itself once that is mended"))
         self._end_what_must_end(pending)
+        self._end_what_must_end(self._pending)
         if self._closed:
             self._quiet.set()
             return
         self._loop.call_later(RETRY_COMMIT_SECONDS, self._retry, pending)
 
     def _retry(self, pending: _Pending) -> None:
-        self._write(pending, [])
+        if not self._closed:
+            self._write(pending, [])
 
     def abandon(self, live: LiveRun) -> None:
         """Forget a new run whose first commit failed, so that it does not begin by itself later."""
         self.runs.pop(live.run.spec.id, None)
+        for progress in live.run.workers:
+            self.dispatcher.release(progress.nonce)
+        self.dispatcher.forget(live.run)
         for pending in (self._writing, self._pending):
             if pending is not None:
                 pending.batch.runs.pop(live.run.spec.id, None)
                 pending.batch.workflows.pop(live.run.spec.workflow.casefold(), None)
+                pending.batch.keys = {key: address for key, address in pending.batch.keys.items()
+                                      if address != live.run.spec.address}  # fmt: skip
                 pending.batch.events = [pair for pair in pending.batch.events if pair[0] != live.run.spec.id]
                 pending.batch.attempts = {key: row for key, row in pending.batch.attempts.items()
                                           if key[0] != live.run.spec.id}  # fmt: skip
@@ -285,12 +310,12 @@ class Coordinator:
 
     def _committed(self, pending: _Pending, looked: _Looked) -> None:
         self._writing = None
-        touched = [(self.runs[run_id], indexes) for run_id, indexes in pending.touched.items() if run_id in self.runs]
+        touched = [self.runs[run_id] for run_id in pending.touched if run_id in self.runs]
         self.failpoint("before-act")
         self._act(pending)
         self.failpoint("after-act")
-        for live, indexes in touched:
-            live.tell(indexes)
+        for live in touched:
+            live.tell()
         _answer(looked)
         if pending.batch.mark is not None:
             self.failpoint("before-acknowledge")
@@ -298,10 +323,10 @@ class Coordinator:
         if pending.batch.events:
             for listener in self.listeners:
                 listener()
-        if self._pending and not self._scheduled:
-            self._flush()
-        elif not self._pending:
+        if self._closed or not self._pending:
             self._quiet.set()
+        elif not self._scheduled:
+            self._flush()
 
     def _act(self, pending: _Pending) -> None:
         starts: list[tuple[LiveRun, ev.StartWorker]] = []
@@ -318,11 +343,16 @@ class Coordinator:
             self.send(starts)
 
     def send(self, starts: Sequence[tuple[LiveRun, ev.StartWorker]]) -> None:
-        """Hand committed launches to the executor."""
+        """Hand committed launches to the executor; one that is to be stopped already never starts."""
         launches = []
         for live, effect in starts:
             progress = live.run.workers[effect.index]
             if progress.nonce != effect.nonce or progress.phase not in IN_FLIGHT:
+                continue
+            if progress.phase == "stopping":
+                self.post(live.run.spec.id, ev.WorkerWithdrawn(
+                    at=self.clock.now(), worker=progress.instance.name, attempt=effect.attempt,
+                ))  # fmt: skip
                 continue
             try:
                 launches.append(self._prepare(live, effect))
@@ -336,6 +366,8 @@ class Coordinator:
 
     def _prepare(self, live: LiveRun, effect: ev.StartWorker) -> Launch:
         run = live.run
+        if live.obstacle:
+            raise InvalidRequest(live.obstacle)
         return live.launcher.launch(
             run.workers[effect.index].instance, effect.attempt, effect.nonce,
             locate=lambda index, port: self.locate(live, index, port),
@@ -352,10 +384,10 @@ class Coordinator:
         return OutputRef(found.type, found.path, read_value(found.path))
 
     def stop_process(self, live: LiveRun, effect: ev.StopWorker) -> None:
-        """Ask the executor to end an attempt with its worker's grace."""
+        """Ask the executor to end an attempt, with the grace of the stop, the worker or the document."""
         worker = live.run.definitions[live.run.workers[effect.index].instance.worker]
-        grace = worker.grace if worker.grace is not None else live.run.spec.document.grace
-        self.executor.stop(effect.nonce, grace)
+        graces = (live.grace, worker.grace, live.run.spec.document.grace)
+        self.executor.stop(effect.nonce, next(grace for grace in graces if grace is not None))
 
     def set_timer(self, live: LiveRun, effect: ev.SetTimer) -> None:
         """Post `TimerFired` when the delay is over."""
@@ -414,11 +446,12 @@ class Coordinator:
         if not self.trouble:
             await self._quiet.wait()
         self._writer.shutdown(wait=True)
+        _refuse([future for future, _ in self._pending.waiters], _leaving())
         for live in self.runs.values():
             live.closed.set()
-            live.news.ring()
-            for watcher in live.watchers:
-                watcher.bell.set()
+            live.tell()
+        for listener in self.listeners:
+            listener()
 
     @property
     def stopped(self) -> bool:
@@ -436,6 +469,16 @@ def read_value(path: str) -> object:
         return msgspec.json.decode(data)
     except msgspec.DecodeError:
         return data.decode(errors="replace").rstrip("\n")
+
+
+def _leaving() -> Unreachable:
+    return Unreachable("This coordinator is letting go of its runs.", "ask again: the next one goes on with them")
+
+
+def _refuse(readers: Sequence[asyncio.Future[object]], error: WattleError) -> None:
+    for future in readers:
+        if not future.done():
+            future.set_exception(error)
 
 
 def _answer(looked: _Looked) -> None:

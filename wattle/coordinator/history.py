@@ -69,6 +69,19 @@ class History:
             return f"did you mean {' or '.join(close[:3])}?"
         return "wattle list shows all" if names else "wattle run FILE saves and runs one"
 
+    async def latest(self, name: str) -> int:
+        """The number of the newest run that is kept; 0 when there is none. Raises NotFound."""
+        workflow = await self.workflow(name, deleted=True)
+        heads = await asyncio.to_thread(self.store.runs, workflow.name, limit=1)
+        return heads[0].number if heads else 0
+
+    async def number(self, name: str, number: int | None) -> int:
+        """The number of the run that an address means. Raises NotFound when there is none."""
+        found = number if number is not None else await self.latest(name)
+        if found == 0:
+            raise NotFound(f"{name} has no runs.", f"wattle run {name}")
+        return found
+
     async def record(self, name: str, number: int) -> RunRecord:
         """A run's row. Raises NotFound."""
         live = self.live(name, number)
@@ -110,7 +123,7 @@ class History:
         None when the workflow has no run yet. Raises NotFound."""
         name, number = self.parse(workflow)
         if number is None:
-            number = (await self.workflow(name, deleted=True)).last_run
+            number = await self.latest(name)
             if number == 0:
                 return None
         record, run = await self.run(name, number)
@@ -161,6 +174,7 @@ class History:
             state=lambda: (progress.attempt, progress.phase in FINAL),
             paths=lambda attempt: log_paths(log_root, run.spec, progress.instance, attempt),
             news=news, status=lambda: progress.status,
+            leaving=lambda: live is not None and self.coordinator is not None and self.coordinator.stopped,
         )  # fmt: skip
 
     # ---- outputs --------------------------------------------------------------------------------------------

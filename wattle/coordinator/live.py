@@ -22,12 +22,20 @@ class LiveRun:
         self.closed = asyncio.Event()
         self.news = News()
         self.cpu_mark = time.process_time()
+        self.grace: float | None = None
+        """Seconds that a stop of the run gave, instead of the document's."""
+        self.obstacle = ""
+        """Why nothing of this run can be started any more."""
 
-    def tell(self, indexes: set[int]) -> None:
-        """These workers have changed, durably."""
-        self.news.ring()
+    def note(self, indexes: set[int]) -> None:
+        """These workers have changed: whoever looks from now on, once that is durable, must be shown them."""
         for watcher in self.watchers:
             watcher.changed |= indexes
+
+    def tell(self) -> None:
+        """What was noted is durable."""
+        self.news.ring()
+        for watcher in self.watchers:
             watcher.bell.set()
 
     def summarize(self, overhead: float) -> RunRecord:

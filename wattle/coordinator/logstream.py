@@ -26,7 +26,8 @@ class LogView:
     """What a reader must know of a worker: its newest attempt, whether it has ended, and where the files lie."""
 
     def __init__(self, worker: str, state: Callable[[], tuple[int, bool]], paths: Callable[[int], dict[str, str]],
-                 news: Callable[[], asyncio.Event] | None, status: Callable[[], str]) -> None:  # fmt: skip
+                 news: Callable[[], asyncio.Event] | None, status: Callable[[], str],
+                 leaving: Callable[[], bool] = lambda: False) -> None:  # fmt: skip
         self.worker = worker
         self.state = state
         """(newest attempt, the worker has ended)"""
@@ -35,6 +36,8 @@ class LogView:
         self.news = news
         """An event that is set when the state may have changed; None when it never will."""
         self.status = status
+        self.leaving = leaving
+        """Whether nobody follows the state any more: the stream ends, and is taken up with the next coordinator."""
 
 
 def read(logs: Logs, view: LogView, request: ReadLogs) -> LogChunks:
@@ -57,7 +60,8 @@ def read(logs: Logs, view: LogView, request: ReadLogs) -> LogChunks:
 
 
 async def follow(logs: Logs, view: LogView, request: FollowLogs) -> AsyncIterator[LogChunk]:
-    """Every byte from the position on, attempt after attempt, then a last chunk that says how it ended."""
+    """Every byte from the position on, attempt after attempt, then a last chunk that says how it ended. Without that
+    last chunk when the coordinator lets go."""
     attempt, offsets = _position(view, request)
     if request.position is None:
         attempt = max(1, view.state()[0])
@@ -70,6 +74,8 @@ async def follow(logs: Logs, view: LogView, request: FollowLogs) -> AsyncIterato
             async for chunk in _drain(logs, view, request, attempt, offsets, final=over):
                 yield chunk
         newest, _ = view.state()
+        if not over:
+            return
         if attempt >= newest:
             break
         attempt, offsets = attempt + 1, dict.fromkeys(STREAMS, 0)
@@ -78,7 +84,8 @@ async def follow(logs: Logs, view: LogView, request: FollowLogs) -> AsyncIterato
 
 
 async def _rounds(logs: Logs, view: LogView, attempt: int) -> AsyncIterator[bool]:
-    """Yields whenever there may be more of this attempt; True, and no more, when nothing will follow."""
+    """Yields whenever there may be more of this attempt; True, and no more, when nothing will follow. Ends after a
+    False when the coordinator lets go."""
     newest, ended = view.state()
     if ended or newest > attempt or view.news is None:
         yield True
@@ -91,7 +98,7 @@ async def _rounds(logs: Logs, view: LogView, attempt: int) -> AsyncIterator[bool
             newest, ended = view.state()
             over = ended or newest > attempt
             yield over
-            if over:
+            if over or view.leaving():
                 return
             waits = [asyncio.ensure_future(wake.wait()), asyncio.ensure_future(news.wait())]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.live import LiveRun
 from wattle.core import events as ev
+from wattle.core.errors import Conflict
 from wattle.core.expand import expand
 from wattle.core.launch import Launcher
 from wattle.core.models import RunSpec
-from wattle.core.places import environment_file
 from wattle.core.ports import ExecutorState, Store
 from wattle.core.records import JournalMark, RunRecord
 from wattle.core.run import IN_FLIGHT, Run
@@ -88,10 +88,13 @@ def _restore(coordinator: Coordinator) -> list[LiveRun]:
     for record in coordinator.store.unfinished():
         run = fold(coordinator.store, record)
         spec = record.spec
-        environment = coordinator.load_environment(
-            environment_file(coordinator.log_root, spec.workflow, spec.number)
-        )
-        restored.append(live_run(record, run, coordinator.store, coordinator.log_root, environment))
+        try:
+            environment, obstacle = coordinator.environment_of(spec), ""
+        except Conflict as error:
+            environment, obstacle = {}, error.message
+        live = live_run(record, run, coordinator.store, coordinator.log_root, environment)
+        live.obstacle = obstacle
+        restored.append(live)
     return restored
 
 

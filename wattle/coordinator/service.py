@@ -11,6 +11,7 @@ taken when what it shows is durable.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import partial
@@ -25,7 +26,7 @@ from wattle.core import events as ev
 from wattle.core import replies as rp
 from wattle.core import requests as rq
 from wattle.core.document import Parsed, parse, parse_document
-from wattle.core.errors import Conflict, DocumentError, InvalidRequest, NotFound, Unreachable
+from wattle.core.errors import Conflict, DocumentError, InvalidRequest, Unreachable
 from wattle.core.expand import resolve_params, resolve_rows
 from wattle.core.models import RunOptions
 from wattle.core.ports import Logs, Store
@@ -179,11 +180,11 @@ class Service:
         name, number = self.history.parse(request.workflow)
         async with driver.lock:
             record = await self._workflow(name, deleted=True)
-            earlier, run = await self.history.run(name, number if number is not None else record.last_run)
+            earlier, run = await self.history.run(name, await self.history.number(name, number))
             starting.check_overlap(driver, record)
             environment = request.environment
             if environment is None:
-                environment = await asyncio.to_thread(starting.environment_of, driver, earlier)
+                environment = await asyncio.to_thread(driver.environment_of, earlier.spec)
             begin = await asyncio.to_thread(
                 starting.rerun, self.store, earlier, run, request.from_worker, request.failed, request.jobs, environment
             )
@@ -194,7 +195,8 @@ class Service:
         driver = self._driver()
         name, number = self.history.parse(request.workflow)
         async with driver.lock:
-            live = self._active(name, number)
+            live = await self._active(name, number)
+            live.grace = starting.checked_grace(request.grace)
             driver.post(live.run.spec.id, ev.StopRequested(at=driver.clock.now()))
             await driver.settled()
         return await self._live_detail(live)
@@ -205,10 +207,14 @@ class Service:
         return await self._runs(name, request.limit, request.before)
 
     async def list_all_runs(self, request: rq.ListAllRuns) -> rp.RunList:
-        found = await self._runs(None, request.limit, request.before)
-        if request.active:
-            found.runs = [run for run in found.runs if run.status not in FINAL]
-        return found
+        if not request.active:
+            return await self._runs(None, request.limit, request.before)
+        await self._settled()
+        active = [record for record in reversed(await asyncio.to_thread(self.store.unfinished))
+                  if request.before is None or record.spec.id < request.before]  # fmt: skip
+        page = active[: request.limit]
+        runs = [summary for summary in map(self._summary, page) if summary is not None]
+        return rp.RunList(runs=runs, next=page[-1].spec.id if 0 < len(page) < len(active) else None)
 
     async def list_workers(self, request: rq.ListWorkers) -> rp.RunDetail:
         return await self._detail(*self.history.parse(request.workflow))
@@ -218,39 +224,37 @@ class Service:
 
     async def watch_run(self, request: rq.WatchRun) -> AsyncIterator[rp.RunChange]:
         name, number = self.history.parse(request.workflow)
-        number = number if number is not None else await self._latest(name)
+        number = await self.history.number(name, number)
         live = self._live(name, number)
         if live is None or self.coordinator is None:
             record, run = await self.history.run(name, number)
             yield self._change(record, run, range(len(run.workers)), first=True)
             return
-        driver, run, watcher = self.coordinator, live.run, Watcher()
+        watcher, first = Watcher(), True
         live.watchers.add(watcher)
-        indexes: Collection[int] = range(len(run.workers))
-        first = True
         try:
-            while True:
-                look = partial(self._change, live.record, run, sorted(indexes), first=first)
-                change = await (driver.read(look) if not driver.stopped else _now(look))
-                yield change
-                if change.run.status in FINAL or driver.stopped:
-                    return
+            while not self.leaving:
+                with contextlib.suppress(Unreachable):  # the coordinator let go meanwhile
+                    change = await self.coordinator.read(partial(self._news, live, watcher, first=first))
+                    if first or change.workers or change.run.status in FINAL:
+                        yield change
+                    if change.run.status in FINAL:
+                        return
                 first = False
                 await watcher.next(live.closed, WATCH_SECONDS)
-                indexes, watcher.changed = watcher.changed, set()
         finally:
             live.watchers.discard(watcher)
 
     async def get_graph(self, request: rq.GetGraph) -> rp.Graph:
         name, number = self.history.parse(request.workflow)
-        if number is None and await self._latest(name, missing=0) == 0:
+        if number is None and await self.history.latest(name) == 0:
             return views.graph_view((await self._workflow(name)).document, None)
-        record, run = await self.history.run(name, number if number is not None else await self._latest(name))
+        record, run = await self.history.run(name, await self.history.number(name, number))
         return views.graph_view(record.spec.document, run)
 
     async def get_timeline(self, request: rq.GetTimeline) -> rp.Timeline:
         name, number = self.history.parse(request.workflow)
-        record, run = await self.history.run(name, number if number is not None else await self._latest(name))
+        record, run = await self.history.run(name, await self.history.number(name, number))
         return await self._look(lambda: views.timeline(record, run))
 
     # ---- workers --------------------------------------------------------------------------------------------
@@ -294,7 +298,7 @@ class Service:
 
     async def restart_worker(self, request: rq.RestartWorker) -> rp.RunDetail:
         name, number = self.history.parse(request.workflow)
-        live = self._live(name, number if number is not None else await self._latest(name))
+        live = self._live(name, await self.history.number(name, number))
         if live is not None:
             indexes = live.run.name_to_indexes(request.worker)
             if not indexes or any(live.run.workers[i].phase not in FINAL for i in indexes):
@@ -321,7 +325,7 @@ class Service:
 
     async def follow_events(self, request: rq.FollowEvents) -> AsyncIterator[rp.EventLine]:
         name, number = self.history.parse(request.workflow)
-        await self._workflow(name, deleted=True)
+        await self.history.record(name, number) if number is not None else await self._workflow(name, deleted=True)
         async for line in self.history.events(name, number, request.after, follow=request.follow):
             yield line
 
@@ -399,7 +403,7 @@ class Service:
 
     async def _workflow_detail(self, record: WorkflowRecord, notes: list[str] | None = None) -> rp.WorkflowDetail:
         head = (await asyncio.to_thread(self.store.runs, record.name, limit=1))[:1]
-        return views.workflow_detail(record, views.summary(head[0]) if head else None, notes or [])
+        return views.workflow_detail(record, self._summary(head[0]) if head else None, notes or [])
 
     def _summary(self, head: object) -> rp.RunSummary | None:
         if head is None:
@@ -412,19 +416,14 @@ class Service:
         await self._settled()
         heads = await asyncio.to_thread(self.store.runs, name, limit=limit, before=before)
         runs = [summary for summary in map(self._summary, heads) if summary is not None]
-        return rp.RunList(runs=runs, next=heads[-1].id if len(heads) == limit else None)
+        return rp.RunList(runs=runs, next=heads[-1].id if 0 < len(heads) == limit else None)
 
     def _live(self, name: str, number: int) -> LiveRun | None:
         return self.history.live(name, number)
 
-    async def _latest(self, name: str, missing: int | None = None) -> int:
-        record = await self._workflow(name, deleted=True)
-        if record.last_run == 0 and missing is None:
-            raise NotFound(f"{record.name} has no runs yet.", f"wattle run {record.name}")
-        return record.last_run
-
-    def _active(self, name: str, number: int | None) -> LiveRun:
+    async def _active(self, name: str, number: int | None) -> LiveRun:
         driver = self._driver()
+        await self.history.record(name, number) if number is not None else await self._workflow(name, deleted=True)
         found = [live for live in driver.runs.values() if live.run.spec.workflow.casefold() == name.casefold()
                  and number in {None, live.run.spec.number}]  # fmt: skip
         if not found:
@@ -443,7 +442,7 @@ class Service:
         driver = self._driver()
         name, number = self.history.parse(workflow)
         async with driver.lock:
-            live = self._active(name, number)
+            live = await self._active(name, number)
             indexes = live.run.name_to_indexes(worker)
             if not indexes:
                 raise self.history.no_worker(live.run, worker)
@@ -457,7 +456,7 @@ class Service:
         return await self._live_detail(live)
 
     async def _detail(self, name: str, number: int | None) -> rp.RunDetail:
-        record, run = await self.history.run(name, number if number is not None else await self._latest(name))
+        record, run = await self.history.run(name, await self.history.number(name, number))
         return await self._look(lambda: views.detail(record, run, self.history.seq(), self._limit(run)))
 
     async def _live_detail(self, live: LiveRun) -> rp.RunDetail:
@@ -466,6 +465,11 @@ class Service:
 
     def _limit(self, run: Run) -> int:
         return self.coordinator.dispatcher.run_limit(run) if self.coordinator else 0
+
+    def _news(self, live: LiveRun, watcher: Watcher, *, first: bool) -> rp.RunChange:
+        indexes = range(len(live.run.workers)) if first else sorted(watcher.changed)
+        watcher.changed = set()
+        return self._change(live.record, live.run, indexes, first=first)
 
     def _change(self, record: RunRecord, run: Run, indexes: Collection[int], *,
                 first: bool) -> rp.RunChange:  # fmt: skip
@@ -483,10 +487,6 @@ class Service:
 
     async def _log_view(self, workflow: str, worker: str) -> logstream.LogView:
         return await self.history.log_view(workflow, worker, self.log_root)
-
-
-async def _now(look: Callable[[], T]) -> T:
-    return look()
 
 
 def _replaced(existing: WorkflowRecord, parsed: Parsed, source: str, now: float) -> WorkflowRecord:

@@ -47,7 +47,7 @@ def check_overlap(coordinator: Coordinator, record: WorkflowRecord) -> None:
     if record.document.overlap != "refuse":
         return
     for live in coordinator.runs.values():
-        if live.run.spec.workflow == record.name:
+        if live.run.spec.workflow.casefold() == record.name.casefold():
             raise Conflict(
                 f"{live.run.spec.address} is still running, and {record.name} allows one run at a time.",
                 f"wattle attach {live.run.spec.address}, wattle stop {live.run.spec.address}, "
@@ -99,9 +99,12 @@ def _make(coordinator: Coordinator, record: WorkflowRecord, begin: Start,
     if clashes:
         raise InvalidRequest(f"two workers of {document.name} would write one file: {clashes[0]}",
                              "give each its own path, for example with ${each.…} in it")  # fmt: skip
-    coordinator.save_environment(
-        environment_file(coordinator.log_root, spec.workflow, spec.number), begin.environment
-    )
+    place = environment_file(coordinator.log_root, spec.workflow, spec.number)
+    try:
+        coordinator.save_environment(place, begin.environment)
+    except OSError as error:
+        raise StorageError(f"{spec.address} was not started, because its environment could not be kept: {error}",
+                           "make room, or look at the rights of the log directory") from None  # fmt: skip
     run_record = RunRecord(spec=spec, created_at=coordinator.clock.now())
     return live_run(run_record, Run(spec, instances), coordinator.store, coordinator.log_root,
                     dict(begin.environment))  # fmt: skip
@@ -119,10 +122,11 @@ def _check_resources(coordinator: Coordinator, document: Workflow) -> None:
 # ---- rerun ----------------------------------------------------------------------------------------------------
 
 
-def environment_of(coordinator: Coordinator, record: RunRecord) -> dict[str, str]:
-    """The base environment that an earlier run was given."""
-    spec = record.spec
-    return coordinator.load_environment(environment_file(coordinator.log_root, spec.workflow, spec.number))
+def checked_grace(grace: float | None) -> float | None:
+    """The seconds between TERM and KILL that a stop asks for. Raises InvalidRequest."""
+    if grace is not None and not 0 <= grace < float("inf"):
+        raise InvalidRequest(f"a grace of {grace:g} s makes no sense", "give seconds, 0 or more")
+    return grace
 
 
 def rerun(store: Store, record: RunRecord, run: Run, from_worker: str | None, failed: bool,  # noqa: FBT001
@@ -221,7 +225,8 @@ def alone(store: Store, record: WorkflowRecord, name: str, environment: Mapping[
 
 
 def _direct(worker: Worker) -> set[str]:
-    return {source.worker for feed in worker.inputs.values() for source in feed.sources} | set(worker.needs)
+    paired = {worker.each.pair} if worker.each is not None and worker.each.pair is not None else set()
+    return {source.worker for feed in worker.inputs.values() for source in feed.sources} | {*worker.needs} | paired
 
 
 def _above(by_name: Mapping[str, Worker], name: str) -> set[str]:
