@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 
 from wattle.cli import documents, render
@@ -14,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
-    
+
     from wattle.cli.session import Session, Verb
 
 
@@ -49,8 +48,8 @@ def create(session: Session) -> int:
     for name in args.files:
         saved = session.ask("write", "create_workflow", **documents.read(name, args.format), name=args.name,
                             replace=args.replace)  # fmt: skip
-        session.say(saved, lambda reply, _style: f"Saved {reply['name']}: {reply['workers']} workers, "
-                                                 f"revision {reply['revision']}. wattle run {reply['name']}")  # fmt: skip
+        session.say(saved, lambda reply, _style: f"Saved {reply['name']}: {reply['workers']} workers, revision "
+                                                 f"{reply['revision']}.  wattle run {reply['name']}")  # fmt: skip
     return 0
 
 
@@ -99,7 +98,8 @@ def prune(session: Session) -> int:
     def text(reply: Mapping[str, Any], _style: Style) -> str:
         if not reply["runs"]:
             return "Nothing to prune."
-        names = ", ".join(reply["runs"][:12]) + (f" and {len(reply['runs']) - 12} more" if len(reply["runs"]) > 12 else "")
+        more = f" and {len(reply['runs']) - 12} more" if len(reply["runs"]) > 12 else ""
+        names = ", ".join(reply["runs"][:12]) + more
         if reply["dry_run"]:
             return f"Would forget {len(reply['runs'])} runs ({size(reply['bytes'])}): {names}\nDo it with --yes."
         return f"Forgot {len(reply['runs'])} runs ({size(reply['bytes'])}): {names}"
@@ -107,4 +107,6 @@ def prune(session: Session) -> int:
     return session.say(found, text)
 
 
-VERBS: dict[str, Verb] = {"validate": validate, "create": create, "import": create, "delete": delete, "init": init, "new": new, "prune": prune}
+VERBS: dict[str, Verb] = {
+    "validate": validate, "create": create, "import": create, "delete": delete, "init": init, "new": new, "prune": prune,
+}  # fmt: skip

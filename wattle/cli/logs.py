@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from typing import Any
 
+    from wattle.cli.session import Session
     from wattle.sdk.client import Client
 
 FOLLOWED = 32
@@ -128,3 +129,12 @@ class LogPrinter:
             rest = self._rest.pop(key)
             if rest:
                 print(f"{name} | {rest}", flush=True)
+
+
+def logs(session: Session) -> int:
+    """Of one worker, or of all workers of a run."""
+    args = session.args
+    printer = LogPrinter(session.client(), args, raw=args.raw or not session.style.tty)
+    if args.address.worker is not None:
+        return printer.worker(args.address.run, args.address.worker)
+    return printer.run(args.address.run)

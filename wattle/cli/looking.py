@@ -14,7 +14,7 @@ from wattle.core.errors import NotFound
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-    
+
     from wattle.cli.session import Session, Verb
 
 
@@ -59,39 +59,19 @@ def events(session: Session) -> int:
     if args.address is not None:
         operation, fields["workflow"] = "follow_events", args.address.run
     for _, line in session.client().stream(operation, **fields):
-        print(json.dumps(line, ensure_ascii=False) if args.json else render.event(line, session.style), flush=True)
+        session.say(line, render.event)
     return 0
 
 
 def graph(session: Session) -> int:
-    """A workflow or run as a picture."""
-    args = session.args
-    if args.target is None or is_file(args.target):
-        fields = documents.read(args.target, args.format)
-        from wattle.host import graph_of
-
-        found = graph_of(fields["text"], fields["format"], fields["base_dir"])
-    else:
-        found = session.ask("read", "get_graph", workflow=Address.parse(args.target).run)
-    if args.out is not None:
-        from wattle.draw import draw_graph
-
-        draw_graph(found, args.out)
-        print(f"Wrote {args.out}.")
-        return 0
-    return session.say(found, picture.graph)
+    """A saved workflow or a run, drawn with characters."""
+    address = Address.parse(session.args.target)
+    return session.say(session.ask("read", "get_graph", workflow=address.run), picture.graph)
 
 
 def gantt(session: Session) -> int:
     """When each worker of a run waited, started and ran."""
-    found = session.ask("read", "get_timeline", workflow=run_of(session))
-    if session.args.out is not None:
-        from wattle.draw import draw_timeline
-
-        draw_timeline(found, session.args.out)
-        print(f"Wrote {session.args.out}.")
-        return 0
-    return session.say(found, picture.timeline)
+    return session.say(session.ask("read", "get_timeline", workflow=run_of(session)), picture.timeline)
 
 
 def get(session: Session) -> int:
@@ -110,11 +90,14 @@ def get(session: Session) -> int:
         return 0
     if args.out is not None:
         shutil.copyfile(found["path"], args.out)
-        print(f"Wrote {args.out}.")
+        session.line(f"Wrote {args.out}.")
         return 0
     if found["type"] == "value":
         return session.say(found, lambda reply, _style: json.dumps(reply["value"], ensure_ascii=False))
     return session.say(found, lambda reply, _style: str(reply["path"]))
 
 
-VERBS: dict[str, Verb] = {"status": status, "list": list_, "show": show, "runs": runs, "events": events, "graph": graph, "gantt": gantt, "get": get}
+VERBS: dict[str, Verb] = {
+    "status": status, "list": list_, "show": show, "runs": runs, "events": events, "graph": graph, "gantt": gantt,
+    "get": get,
+}  # fmt: skip

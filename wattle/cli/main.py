@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 
-from wattle.cli.grammar import parse
+from wattle.cli.grammar import is_file, parse
 from wattle.cli.render import document_error_text, error_text
 from wattle.cli.style import Style
 from wattle.core.errors import DocumentError, InvalidRequest, WattleError
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
+    from wattle.cli.session import Verb
     from wattle.settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the console script's entry."""
     words = list(sys.argv[1:] if argv is None else argv)
-    errors = Style(sys.stderr)
+    errors = Style(sys.stderr, os.environ, time.time)
     try:
         return _run(words)
     except DocumentError as error:
@@ -61,18 +63,50 @@ def _run(words: list[str]) -> int:
         return 0
     if args.verb in {"version", "completion"}:
         return _say(args)
-    from wattle.cli.verbs import VERB_FUNCTIONS, Session
-
     settings = _settings({"home": args.home, "config": args.config})
     if args.verb == "coordinator":
         from wattle.app import serve_background
 
         return serve_background(settings, args.idle)
-    session = Session(settings, args)
+    from wattle.cli.session import Session
+
+    session = Session(settings, args, Style(sys.stdout, os.environ, time.time, color=args.color), os.environ)
     try:
-        return VERB_FUNCTIONS[args.verb](session)
+        return _verb(args)(session)
     finally:
         session.close()
+
+
+def _verb(args: Namespace) -> Verb:
+    """The function of a verb, from the module that has what it needs: every verb pays for its own imports only."""
+    verb, target = args.verb, getattr(args, "target", "")
+    if verb in {"graph", "gantt"} and args.out is not None:
+        from wattle.cli import paper
+
+        return paper.graph if verb == "graph" else paper.gantt
+    if verb == "export" or (verb in {"plan", "graph"} and (target is None or is_file(target))):
+        from wattle.cli import unsaved
+
+        return {"export": unsaved.export, "plan": unsaved.plan, "graph": unsaved.graph}[verb]
+    if verb == "logs":
+        from wattle.cli.logs import logs
+
+        return logs
+    if verb in {"up", "down", "doctor"}:
+        from wattle.cli import house
+
+        return house.VERBS[verb]
+    if verb in {"status", "list", "show", "runs", "events", "graph", "gantt", "get"}:
+        from wattle.cli import looking
+
+        return looking.VERBS[verb]
+    if verb in {"validate", "create", "import", "delete", "init", "new", "prune"}:
+        from wattle.cli import keeping
+
+        return keeping.VERBS[verb]
+    from wattle.cli import running
+
+    return running.VERBS[verb]
 
 
 def _settings(flags: dict[str, str | None]) -> Settings:

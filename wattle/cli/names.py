@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from wattle.app import connect
 from wattle.cli.grammar import SUFFIXES
 from wattle.core.errors import WattleError
 
@@ -33,8 +34,6 @@ def _candidates(verb: str, current: str, settings: Settings) -> list[str]:
     files = [name for name in os.listdir() if os.path.splitext(name)[1] in SUFFIXES] if verb in FILE_VERBS else []
     if not settings.database_exists():
         return files
-    from wattle.app import connect
-
     connection = connect(settings, "read")
     try:
         return files + _addresses(connection.client, current)

@@ -78,7 +78,8 @@ def _columns(reply: Mapping[str, Any], levels: list[list[Mapping[str, Any]]], st
             text = f"{style.mark(node['status'])} {_label(node)}" if node is not None else ""
             fill = style.char("─", "-") if node is not None and "l" in gaps[y][x] else " "
             rest = space - width(text)
-            line += text + (" " + fill * (rest - 1) if rest > 1 and fill != " " else " " * rest) + _gap(gaps[y][x], style)
+            bridge = " " + fill * (rest - 1) if rest > 1 and fill != " " else " " * rest
+            line += text + bridge + _gap(gaps[y][x], style)
         lines.append(line.rstrip())
     return "\n".join(lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from wattle.cli.style import Style, clean, clip, clock, duration, shown, span, width
+from wattle.cli.style import Style, clean, clip, duration, shown, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Board:
         if self.limit:
             parts.append(f"{self.limit} at a time")
         if self.run["started_at"]:
-            parts.append(f"started {clock(self.run['started_at'])}")
+            parts.append(f"started {style.clock(self.run['started_at'])}")
         if self.run.get("origin"):
             parts.append(self.run["origin"])
         return f"{style.paint(self.run['address'], 'bold')}  {dot.join(parts)}"
@@ -217,15 +217,15 @@ def unit_line(board: Board, name: str, style: Style, logs: dict[str, str]) -> st
     head = f"  {style.mark(kind)} {label}{' ' * (longest - width(label))}"
     if any(board.workers[m[0]]["group"] for m in board.units.values()):
         head += f" {count:>{wide or 5}}"
-    return f"{head}  {_time_of(members):>9}  {_tail_of(members, style, logs, done)}".rstrip()
+    return f"{head}  {_time_of(members, style):>9}  {_tail_of(members, style, logs, done)}".rstrip()
 
 
-def _time_of(members: list[dict[str, Any]]) -> str:
+def _time_of(members: list[dict[str, Any]], style: Style) -> str:
     starts = [member["started_at"] for member in members if member["started_at"]]
     if not starts or all(member.get("reused_from") for member in members):
         return ""
     ends = [member["ended_at"] for member in members if member["started_at"]]
-    return duration(span(min(starts), None if None in ends else max(ends)))
+    return duration(style.span(min(starts), None if None in ends else max(ends)))
 
 
 def _tail_of(members: list[dict[str, Any]], style: Style, logs: dict[str, str], done: int) -> str:
@@ -271,7 +271,7 @@ def reason_text(worker: dict[str, Any]) -> str:
 
 def worker_line(worker: dict[str, Any], style: Style) -> str:
     """One ended worker, for plain output."""
-    took = duration(span(worker["started_at"], worker["ended_at"]))
+    took = duration(style.span(worker["started_at"], worker["ended_at"]))
     return "  ".join(filter(None, [f"{style.mark(shown(worker))} {worker['name']}", took, what_of(worker, style)]))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from wattle.cli.progress import reason_text, worker_line
-from wattle.cli.style import Style, clip, clock, duration, shown, size, span
+from wattle.cli.style import Style, clip, duration, shown, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def document_error_text(error: DocumentError, style: Style, *, file: str, text: 
 def failure_block(address: str, worker: Mapping[str, Any], log: str, style: Style) -> str:
     """A failed worker: what, when, its last words, and where to go from here."""
     name = f"{address}/{worker['name']}"
-    took = duration(span(worker["started_at"], worker["ended_at"]))
+    took = duration(style.span(worker["started_at"], worker["ended_at"]))
     allowed = max(worker["attempts_allowed"], worker["attempt"])
     which = f" (attempt {worker['attempt']} of {allowed})" if allowed > 1 else ""
     head = f"{style.mark('failed')} {style.paint(name, 'bold')}  failed: {reason_text(dict(worker))}"
@@ -82,7 +82,7 @@ def last_words(log: str, most: int = 6) -> list[str]:
 
 def summary_line(run: Mapping[str, Any], warnings: Sequence[str], style: Style) -> str:
     """`stdlib@1 completed in 2.1 s · Wattle itself 19 ms · 0 warnings`."""
-    took = duration(span(run["started_at"], run["completed_at"])) or "0.0 s"
+    took = duration(style.span(run["started_at"], run["completed_at"])) or "0.0 s"
     status = style.paint(run["status"], run["status"])
     parts = [f"{style.paint(run['address'], 'bold')} {status} in {took}"]
     if run["status"] == "failed" and run["cause"]:
@@ -100,8 +100,8 @@ def workflows(reply: Mapping[str, Any], style: Style) -> str:
     for flow in reply["workflows"]:
         run = flow["run"]
         rows.append([style.mark(flow["status"]), flow["name"], str(flow["workers"]), run["address"] if run else "",
-                     flow["status"] if run else "never run", clock(run["started_at"]) if run else "",
-                     duration(span(run["started_at"], run["completed_at"])) if run else "",
+                     flow["status"] if run else "never run", style.clock(run["started_at"]) if run else "",
+                     duration(style.span(run["started_at"], run["completed_at"])) if run else "",
                      clip(flow["description"] or short_path(flow["source"]), 50)])  # fmt: skip
     return style.table(rows, ["", "workflow", "workers", "latest", "status", "started", "took", "about"])
 
@@ -115,8 +115,8 @@ def runs(reply: Mapping[str, Any], style: Style) -> str:
         counts = run["counts"]
         done = f"{counts.get('completed', 0)}/{sum(counts.values())}" if counts else ""
         why = f"{run['cause']}: {run['reason']}" if run["cause"] else run["reason"] or run["origin"]
-        rows.append([style.mark(run["status"]), run["address"], run["status"], done, clock(run["started_at"]),
-                     duration(span(run["started_at"], run["completed_at"])), why])  # fmt: skip
+        rows.append([style.mark(run["status"]), run["address"], run["status"], done, style.clock(run["started_at"]),
+                     duration(style.span(run["started_at"], run["completed_at"])), why])  # fmt: skip
     return style.table(rows, ["", "run", "status", "done", "started", "took", ""])
 
 
@@ -125,8 +125,8 @@ def run_detail(reply: Mapping[str, Any], style: Style, *, most: int = 200) -> st
     dot = style.char(" · ", " - ")
     parts = [f"{len(reply['workers'])} workers", style.paint(reply["status"], reply["status"])]
     if reply["started_at"]:
-        parts.append(f"started {clock(reply['started_at'])}")
-    took = duration(span(reply["started_at"], reply["completed_at"]))
+        parts.append(f"started {style.clock(reply['started_at'])}")
+    took = duration(style.span(reply["started_at"], reply["completed_at"]))
     if took:
         parts.append(took)
     lines = [f"{style.paint(reply['address'], 'bold')}  {dot.join(parts)}"]
@@ -152,7 +152,7 @@ def workflow_detail(reply: Mapping[str, Any], style: Style) -> str:
     if reply["source"]:
         lines.append(f"  source   {short_path(reply['source'])}")
     if run:
-        took = duration(span(run["started_at"], run["completed_at"]))
+        took = duration(style.span(run["started_at"], run["completed_at"]))
         lines.append(f"  latest   {run['address']} {style.paint(run['status'], run['status'])} {took}")
     rows = [[f"  {worker['name']}", _what(worker), _from(worker)] for worker in reply["document"]["workers"]]
     return "\n".join([*lines, style.table(rows, ["  worker", "does", "after"])])
@@ -195,7 +195,7 @@ def worker_detail(reply: Mapping[str, Any], style: Style) -> str:
     for seen in reply["attempts"]:
         if not seen["attempt"]:
             continue
-        took = duration(span(seen["started_at"], seen["ended_at"]))
+        took = duration(style.span(seen["started_at"], seen["ended_at"]))
         cpu = seen["cpu_user"] + seen["cpu_system"]
         lines.append(f"  attempt {seen['attempt']}  {seen['status']} {seen['reason']}  {took}  "
                      f"{cpu:.2f} s CPU, peak {size(seen['max_rss'])}")  # fmt: skip
@@ -235,7 +235,7 @@ def event(reply: Mapping[str, Any], style: Style) -> str:
     detail = ", ".join(f"{name} {value}" for name, value in reply["event"].items()
                        if name not in {"worker", "nonce", "boot", "pid_ns", "ticks"} and value not in (None, "", {}))  # fmt: skip
     name = f"{reply['address']}/{reply['worker']}" if reply["worker"] else reply["address"]
-    return f"{reply['seq']:>6}  {clock(reply['at'])}  {reply['type']:<18} {name}  {style.paint(detail, 'dim')}".rstrip()
+    return f"{reply['seq']:>6}  {style.clock(reply['at'])}  {reply['type']:<18} {name}  {style.paint(detail, 'dim')}".rstrip()
 
 
 def looks(found: Sequence[Mapping[str, Any]], style: Style) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
@@ -17,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
-    
+
     from wattle.cli.session import Session, Verb
 
 
@@ -26,8 +25,8 @@ def run(session: Session) -> int:
     args = session.args
     name = _saved(session, args.target, "write" if args.detach else "run")
     return _started(session, session.client().ask(
-        "start_workflow", workflow=name, params=dict(args.params), jobs=args.jobs, environment=_environment(),
-        key=os.urandom(16).hex(),
+        "start_workflow", workflow=name, params=dict(args.params), jobs=args.jobs, key=os.urandom(16).hex(),
+        environment=strip_secrets(session.environ),
     ))  # fmt: skip
 
 
@@ -47,7 +46,7 @@ def _saved(session: Session, target: str | None, need: str) -> str:
 def _started(session: Session, detail: Mapping[str, Any]) -> int:
     args, address = session.args, detail["address"]
     if getattr(args, "detach", False):
-        return session.say(detail, lambda reply, _style: f"Started {reply['address']}.  wattle attach {reply['address']}")
+        return session.say(detail, lambda _reply, _style: f"Started {address}.  wattle attach {address}")
     return _follow(session, address)
 
 
@@ -55,46 +54,38 @@ def _follow(session: Session, address: str) -> int:
     follower = Follower(session.client(), session.style, quiet=session.args.json)
     code = follower.follow(address)
     if session.args.json:
-        print(json.dumps(session.client().ask("list_workers", workflow=address), ensure_ascii=False))
+        session.say(session.ask("read", "list_workers", workflow=address), render.run_detail)
     return code
 
 
-def _environment() -> dict[str, str]:
-    return strip_secrets(dict(os.environ))
-
-
 def plan(session: Session) -> int:
-    """What would run; a document is checked, and not saved."""
+    """What a start of a saved workflow would run."""
     args = session.args
-    if args.target is not None and not is_file(args.target):
-        found = session.ask("read", "plan_workflow", workflow=args.target, params=dict(args.params), jobs=args.jobs)
-        return session.say(found, render.plan)
-    fields = documents.read(args.target, args.format)
-    from wattle.host import plan_of
-
-    found = plan_of(fields["text"], fields["format"], fields["base_dir"], dict(args.params), args.jobs,
-                    session.settings)  # fmt: skip
+    found = session.ask("read", "plan_workflow", workflow=args.target, params=dict(args.params), jobs=args.jobs)
     return session.say(found, render.plan)
 
 
 def attach(session: Session) -> int:
     """Follow a run again. One that nobody drives is taken up."""
-    address = run_of(session)
-    detail = session.ask("read", "list_workers", workflow=address)
+    return _follow(session, _driven(session, "run"))
+
+
+def _driven(session: Session, need: str) -> str:
+    """The run that is meant. One that has not ended and that nobody drives is taken up."""
+    detail = session.ask("read", "list_workers", workflow=run_of(session))
     if detail["status"] in {"created", "running"} and session.ask("read", "get_health")["rank"] == "none":
-        session.reconnect("run")
-    return _follow(session, detail["address"])
+        session.reconnect(need)
+    return str(detail["address"])
 
 
 def wait(session: Session) -> int:
     """Until the run has ended; says only how."""
-    address = run_of(session)
-    follower = Follower(session.client("write"), session.style, quiet=True)
+    address = _driven(session, "write")
+    follower = Follower(session.client(), session.style, quiet=True)
     code = follower.follow(address)
     board = follower.board
-    if session.args.json:
-        return max(code, session.say(session.ask("read", "list_workers", workflow=board.run["address"]), str))
-    print(render.summary_line(board.run, board.warnings, session.style))
+    found = session.ask("read", "list_workers", workflow=address) if session.args.json else board.run
+    session.say(found, lambda run, style: render.summary_line(run, board.warnings, style))
     return code
 
 
@@ -104,7 +95,8 @@ def stop(session: Session) -> int:
     where: dict[str, Any] = {"workflow": args.address.run}
     if args.address.worker is None:
         detail = session.ask("write", "stop_workflow", **where, grace=args.grace)
-        return session.say(detail, lambda reply, _style: f"Stopping {reply['address']}.  wattle wait {reply['address']}")
+        name = detail["address"]
+        return session.say(detail, lambda _reply, _style: f"Stopping {name}.  wattle wait {name}")
     detail = session.ask("write", "stop_worker", **where, worker=args.address.worker)
     return session.say(detail, lambda reply, _style: f"Stopping {reply['address']}/{args.address.worker}.")
 
@@ -113,7 +105,7 @@ def start(session: Session) -> int:
     """One worker alone."""
     where = worker_of(session)
     need = "write" if session.args.detach else "run"
-    return _started(session, session.ask(need, "start_worker", **where, environment=_environment()))
+    return _started(session, session.ask(need, "start_worker", **where, environment=strip_secrets(session.environ)))
 
 
 def restart(session: Session) -> int:
@@ -134,19 +126,20 @@ def rerun(session: Session) -> int:
 
 def demo(session: Session) -> int:
     """Write the example and run it."""
-    from wattle.demo.writing import FILES, write_demo
-
     args = session.args
     folder = args.folder
     done = "Wrote" if write_demo(folder) else "Found"
     if not args.json:
-        print(f"{done} {folder}/ (wattle.yaml and {len(FILES) - 1} scripts). "
-              "Running it on your own Python's standard library.\n")  # fmt: skip
+        session.line(f"{done} {folder}/ (wattle.yaml and {len(FILES) - 1} scripts). "
+                     "Running it on your own Python's standard library.\n")  # fmt: skip
     args.target, args.format, args.name, args.replace, args.params = f"{folder}/wattle.yaml", None, None, True, []
     code = run(session)
     if code == 0 and not args.json and not args.detach:
-        print(f"  edit it   {folder}/wattle.yaml       then   cd {folder} && wattle run")
+        session.line(f"  edit it   {folder}/wattle.yaml       then   cd {folder} && wattle run")
     return code
 
 
-VERBS: dict[str, Verb] = {"run": run, "plan": plan, "attach": attach, "wait": wait, "stop": stop, "start": start, "restart": restart, "rerun": rerun, "demo": demo}
+VERBS: dict[str, Verb] = {
+    "run": run, "plan": plan, "attach": attach, "wait": wait, "stop": stop, "start": start, "restart": restart,
+    "rerun": rerun, "demo": demo,
+}  # fmt: skip

@@ -1,0 +1,62 @@
+"""The verbs on documents that are read in this process: the plan and the graph of a file, and the export.
+
+A file of its own because they need the reader of documents, which no verb against a coordinator pays for.
+"""
+
+from __future__ import annotations
+
+import os
+
+from wattle.cli import documents, picture, render
+from wattle.core.document import format_of, parse_document
+from wattle.core.document import render as document_text
+from wattle.core.errors import Conflict
+from wattle.host import graph_of, plan_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from wattle.cli.session import Session
+
+
+def plan(session: Session) -> int:
+    """What a start of this document would run; it is checked, and not saved."""
+    args = session.args
+    fields = documents.read(args.target, args.format)
+    found = plan_of(fields["text"], fields["format"], fields["base_dir"], dict(args.params), args.jobs,
+                    session.settings)  # fmt: skip
+    return session.say(found, render.plan)
+
+
+def graph(session: Session) -> int:
+    """The document drawn with characters."""
+    return session.say(read_graph(session), picture.graph)
+
+
+def read_graph(session: Session) -> dict[str, Any]:
+    """The graph of the document that is meant. Raises `DocumentError`."""
+    fields = documents.read(session.args.target, session.args.format)
+    return graph_of(fields["text"], fields["format"], fields["base_dir"])
+
+
+def export(session: Session) -> int:
+    """A definition as a document; never over another file."""
+    args = session.args
+    flow = session.ask("read", "get_workflow", workflow=args.name)
+    form = args.format or (format_of(args.file) if args.file else None) or "yaml"
+    folder = os.path.dirname(os.path.abspath(args.file)) if args.file else os.getcwd()
+    workflow = parse_document(flow["document"], base_dir=flow["working_dir"]).workflow
+    text = document_text(workflow, form, relative_to=folder).rstrip("\n")
+    if args.file is None:
+        session.line(text)
+        return 0
+    try:
+        with open(args.file, "x", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except FileExistsError:
+        raise Conflict(f"There is a file {args.file} already.", "choose another name", code="exists") from None
+    except OSError as error:
+        raise Conflict(f"{args.file} cannot be written: {error.strerror}.", "choose another place") from None
+    session.line(f"Wrote {args.file}.")
+    return 0
