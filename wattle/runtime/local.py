@@ -180,6 +180,8 @@ class LocalExecutor:
 
     async def _mend(self) -> asyncio.StreamReader:
         """The connection broke: find the supervisor again, or its successor."""
+        if self._writer is not None:
+            self._writer.close()
         self._on_state("the supervisor was lost; looking for its successor")
         while True:
             try:

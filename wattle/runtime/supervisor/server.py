@@ -205,6 +205,7 @@ class Supervisor:
         for launch in launches:
             if launch["nonce"] in self.journal.nonces or launch["nonce"] in queued:
                 continue
+            queued.add(launch["nonce"])
             task = Task(launch)
             impossible = next((name for name, (amount, total) in launch["limits"].items() if amount > total), None)
             if impossible is not None:
