@@ -67,8 +67,8 @@ class Desk:
         return await until(lambda: next((e for e in self.heard if isinstance(e, ends) and e.worker == worker), None))
 
     async def started(self, worker: str) -> int:
-        event = await until(lambda: next(iter(self.of(worker, ev.WorkerStarted)), None))
-        return int(event.pid)
+        events = await until(lambda: self.of(worker, ev.WorkerStarted))
+        return int(events[0].pid)
 
     def supervisor(self) -> int:
         return int((self.runtime / "supervisor.lock").read_text())
@@ -108,7 +108,7 @@ def test_logs_environment_folder_and_outputs_are_the_workers_own(tmp_path: Path)
         script = 'echo "out $BASE $OWN $(pwd)"; echo err >&2; echo 1 > made; read line || echo closed'
         desk.executor.start([desk.launch("w", "sh", "-c", script, env={"OWN": "mine"}, cwd=str(tmp_path / "new"),
                                          directories=(str(tmp_path / "new"),),
-                                         outputs={"made": str(tmp_path / "new/made"), "not": "/nowhere/x"})])  # fmt: skip
+                                         outputs={"made": str(tmp_path / "new/made"), "not": "/no/x"})])  # fmt: skip
         end = await desk.end_of("w")
         out = desk.log("w").decode()
         assert f"wattle: created the working directory {tmp_path / 'new'}\n" in out
@@ -131,7 +131,7 @@ def test_merged_logs_keep_the_order_of_both_streams(tmp_path: Path) -> None:
 
 def test_no_more_run_at_once_than_the_counters_allow(tmp_path: Path) -> None:
     async def play(desk: Desk) -> None:
-        script = 'mkdir run.$0 && ls -d run.* | wc -l >> seen; sleep 0.03; rmdir run.$0'
+        script = "mkdir run.$0 && ls -d run.* | wc -l >> seen; sleep 0.03; rmdir run.$0"
         limits = {"slots": (1.0, 4.0), "group": (1.0, 2.0)}
         desk.executor.start([desk.launch(f"w{i}", "sh", "-c", script, str(i), limits=limits) for i in range(12)])
         for i in range(12):
@@ -253,7 +253,8 @@ def test_a_coordinator_that_comes_back_hears_what_happened_after_its_mark(tmp_pa
     async def act() -> None:
         first = Desk(tmp_path)
         await first.open()
-        first.executor.start([first.launch("a", "sh", "-c", "exit 5"), first.launch("b", "sh", "-c", "sleep 0.3; exit 6")])
+        later = first.launch("b", "sh", "-c", "sleep 0.3; exit 6")
+        first.executor.start([first.launch("a", "sh", "-c", "exit 5"), later])
         await first.end_of("a")
         mark = first.mark
         await first.executor.close(goodbye=False)
@@ -285,7 +286,7 @@ def test_a_lower_epoch_is_fenced_and_a_higher_one_takes_over(tmp_path: Path) -> 
 
 def test_workers_survive_kill_9_of_their_supervisor_with_their_true_exit_codes(tmp_path: Path) -> None:
     async def play(desk: Desk) -> None:
-        gate = 'while [ ! -e gate ]; do sleep 0.02; done; echo $0 >> witness; exit $0'
+        gate = "while [ ! -e gate ]; do sleep 0.02; done; echo $0 >> witness; exit $0"
         desk.executor.start([desk.launch(f"w{i}", "sh", "-c", gate, str(i)) for i in range(3)])
         for i in range(3):
             await desk.started(f"w{i}")

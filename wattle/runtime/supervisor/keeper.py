@@ -18,9 +18,11 @@ from wattle.runtime.supervisor import processes
 RESTARTS, WITHIN = 10, 60.0
 TAKEN = 3
 """Exit code of a supervisor that found another one at work."""
+PATIENCE = 5.0
+"""Seconds that a successor waits for its predecessor's lock."""
 
 
-def keep(folder: str, supervise: Callable[[], int]) -> int:
+def keep(folder: str, supervise: Callable[[float], int]) -> int:
     """Run `supervise` in a child, again and again if it is killed; returns when it ended well and no orphan is left."""
     processes.become_subreaper()
     os.environ.setdefault("WATTLE_FAILPOINT", "")
@@ -47,17 +49,18 @@ def keep(folder: str, supervise: Callable[[], int]) -> int:
             child = _fork(supervise, starts)
 
 
-def _fork(supervise: Callable[[], int], starts: deque[float]) -> int:
+def _fork(supervise: Callable[[float], int], starts: deque[float]) -> int:
     now = time.monotonic()
     if len(starts) == RESTARTS and now - starts[0] < WITHIN:
         time.sleep(WITHIN - (now - starts[0]))
+    patience = PATIENCE if starts else 0.0
     starts.append(time.monotonic())
     pid = os.fork()
     if pid:
         return pid
     code = 1
     try:
-        code = supervise()
+        code = supervise(patience)
     finally:
         os._exit(code)
     return 0

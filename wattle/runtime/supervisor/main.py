@@ -29,4 +29,4 @@ def main() -> None:
     """Become keeper and supervisor."""
     folder, idle_seconds = sys.argv[2], float(sys.argv[3])
     os.umask(0o022)
-    sys.exit(keep(folder, lambda: supervise(folder, idle_seconds)))
+    sys.exit(keep(folder, lambda patience: supervise(folder, idle_seconds, patience)))

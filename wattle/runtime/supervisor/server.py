@@ -19,6 +19,7 @@ from typing import Any
 from wattle.runtime.supervisor import processes
 from wattle.runtime.supervisor.endings import Endings
 from wattle.runtime.supervisor.journal import Journal
+from wattle.runtime.supervisor.keeper import TAKEN
 from wattle.runtime.supervisor.line import Line, peer_is_owner
 from wattle.runtime.supervisor.restarts import Restarts
 from wattle.runtime.supervisor.spawn import choose
@@ -448,13 +449,23 @@ def _empty(descriptor: int) -> None:
             pass
 
 
-def supervise(folder: str, idle_seconds: float) -> int:
-    """Take the lock, bind the socket, and serve. 3 when another supervisor has the lock."""
-    lock = os.open(os.path.join(folder, "supervisor.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _locked(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return 3
+        return False
+    return True
+
+
+def supervise(folder: str, idle_seconds: float, patience: float = 0.0) -> int:
+    """Take the lock, bind the socket, and serve. 3 when another supervisor has the lock for longer than `patience`
+    seconds: a process that a killed one was just making holds it until it has become its program."""
+    lock = os.open(os.path.join(folder, "supervisor.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + patience
+    while not _locked(lock):
+        if time.monotonic() >= deadline:
+            return TAKEN
+        time.sleep(0.01)
     os.ftruncate(lock, 0)
     os.write(lock, f"{os.getpid()}\n".encode())
     processes.become_subreaper()
