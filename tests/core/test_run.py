@@ -100,7 +100,7 @@ def test_a_failed_attempt_is_retried_after_its_delay() -> None:
 
 
 @pytest.mark.parametrize(("lost_again", "phase"), [(False, "failed"), (True, "ready")])
-def test_a_lost_attempt_is_retried_only_where_that_was_asked_for(lost_again: bool, phase: str) -> None:  # noqa: FBT001
+def test_a_lost_attempt_is_retried_only_where_that_was_asked_for(lost_again: bool, phase: str) -> None:
     run = opened(make_run({"a": []}, workers={"a": {"retries": Retry(max=1), "retry_lost": lost_again}}))
     launch(run, "a")
     run.apply(ev.WorkerLost(at=3.0, worker="a", attempt=1, message="gone"))

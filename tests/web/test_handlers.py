@@ -65,7 +65,7 @@ def door(tmp_path: Path) -> Iterator[str]:
     listener.setblocking(False)
     loop = asyncio.new_event_loop()
     async def serve() -> None:
-        opened = PrivateDoor(listener, lambda: Answers())  # type: ignore[arg-type, return-value]
+        opened = PrivateDoor(listener, Answers)
         await stop.wait()
         await opened.close()
 
@@ -141,7 +141,9 @@ def test_unknown_fields_are_refused_with_the_known_ones(client: Client) -> None:
     (b"PATCH /api/workflows HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", b"405", b"method-not-allowed"),
     (b"PUT /api/workflows HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", b"405", b"method-not-allowed"),
 ])  # fmt: skip
-def test_what_does_not_exist_is_refused_in_the_same_form(door: str, request_: bytes, status: bytes, code: bytes) -> None:
+def test_what_does_not_exist_is_refused_in_the_same_form(
+    door: str, request_: bytes, status: bytes, code: bytes,
+) -> None:
     reply = raw(door, request_)
     assert b" " + status + b" " in reply
     assert b'"code":"' + code in reply
