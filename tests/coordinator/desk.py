@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from tests.helpers import DEADLINE, until
 from wattle.coordinator.coordinator import Coordinator
@@ -112,7 +112,7 @@ class Desk:
 
     # ---- life -----------------------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> Desk:
+    async def __aenter__(self) -> Self:
         await self.recover()
         return self
 

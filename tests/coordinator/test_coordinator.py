@@ -257,7 +257,9 @@ async def test_a_start_on_a_full_disk_is_refused_and_does_not_begin_later(tmp_pa
         await desk.settle()
         assert [head.workflow for head in desk.store.runs()] == ["other"]
         assert desk.store.key("once") is None
-        assert (desk.store.workflow("etl") or pytest.fail()).last_run == 0
+        record = desk.store.workflow("etl")
+        assert record is not None
+        assert record.last_run == 0
         assert desk.driver.dispatcher.used == {"slots": 2}, "the abandoned launch still holds its slot"
         again = await desk.run(key="once")
         assert again.address == "etl@1"
@@ -301,8 +303,8 @@ async def test_a_coordinator_that_has_stopped_answers_that_it_leaves(tmp_path: P
         await desk.run()
         await desk.driver.stop()
         async with asyncio.timeout(5):
-            for operation, fields in (("stop_workflow", {}), ("stop_worker", {"worker": "a"}), ("delete_workflow", {})):
-                with pytest.raises((Unreachable, Exception), match="letting go|still running"):
+            for operation, fields in (("stop_workflow", {}), ("stop_worker", {"worker": "a"}), ("prune_runs", {})):
+                with pytest.raises(Unreachable, match="letting go"):
                     await desk.ask(operation, workflow="etl", **fields)
             assert await desk.phases() == {"a": "starting"}
 

@@ -85,6 +85,8 @@ class Coordinator:
         """Why nothing can be written at the moment; empty when all is well."""
         self.lag = 0.0
         """The event loop's lateness, seconds, the worst of the newest probes."""
+        self.heard: JournalMark | None = None
+        """The mark of the newest event that the executor told."""
         self.listeners: list[Callable[[], None]] = []
         """Called after every commit that holds events."""
         self.on_idle: Callable[[], None] | None = None
@@ -178,7 +180,7 @@ class Coordinator:
         inbox, self._inbox = self._inbox, []
         for run_id, event, mark in inbox:
             if mark is not None:
-                self._pending.batch.mark = mark
+                self._pending.batch.mark = self.heard = mark
             live = self.runs.get(run_id)
             if live is not None and live.run.status not in FINAL:
                 self._decide(live, event)

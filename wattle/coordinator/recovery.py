@@ -69,7 +69,7 @@ async def recover(coordinator: Coordinator, epoch: int, on_state: Callable[[str]
     coordinator.failpoint("restored")
     mark = await asyncio.to_thread(store.mark)
     state = await coordinator.executor.connect(coordinator.post, mark, epoch, store.store_id)
-    if mark is None or mark.journal != state.journal:
+    if (mark is None or mark.journal != state.journal) and coordinator.heard is None:
         coordinator.remember(mark=JournalMark(state.journal, 0))
     coordinator.failpoint("connected")
     await coordinator.settled()
