@@ -108,5 +108,6 @@ def prune(session: Session) -> int:
 
 
 VERBS: dict[str, Verb] = {
-    "validate": validate, "create": create, "import": create, "delete": delete, "init": init, "new": new, "prune": prune,
+    "validate": validate, "create": create, "import": create, "delete": delete, "init": init, "new": new,
+    "prune": prune,
 }  # fmt: skip

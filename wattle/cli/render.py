@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import os
-
-from wattle.cli.progress import reason_text, worker_line
-from wattle.cli.style import Style, clip, duration, shown, size
+from wattle.cli.board import FINAL, Board, worker_line
+from wattle.cli.conclusion import short_path, summary_line
+from wattle.cli.style import clean, clip, duration, shown, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from wattle.cli.style import Style
     from wattle.core.errors import DocumentError, WattleError
+
+MOST_UNITS = 200
+MOST_FAILURES = 20
+UNTOLD = frozenset({"worker", "nonce", "boot", "pid_ns", "ticks", "at", "type"})
+"""Fields of an event that its line tells already, or that only machines need."""
 
 
 def error_text(error: WattleError, style: Style) -> str:
@@ -48,50 +53,6 @@ def document_error_text(error: DocumentError, style: Style, *, file: str, text: 
     return "\n".join(blocks)
 
 
-def failure_block(address: str, worker: Mapping[str, Any], log: str, style: Style) -> str:
-    """A failed worker: what, when, its last words, and where to go from here."""
-    name = f"{address}/{worker['name']}"
-    took = duration(style.span(worker["started_at"], worker["ended_at"]))
-    allowed = max(worker["attempts_allowed"], worker["attempt"])
-    which = f" (attempt {worker['attempt']} of {allowed})" if allowed > 1 else ""
-    head = f"{style.mark('failed')} {style.paint(name, 'bold')}  failed: {reason_text(dict(worker))}"
-    lines = [head + (f" after {took}" if took else "") + which]
-    if worker["message"] and worker["message"] not in lines[0]:
-        lines.append(f"    {worker['message']}")
-    lines += [f"    {line}" for line in last_words(log)]
-    lines.append(f"  log   wattle logs {name}          again  wattle rerun {address} --from {worker['name']}")
-    return "\n".join(lines)
-
-
-def last_words(log: str, most: int = 6) -> list[str]:
-    """The end of a log; of a Python traceback the place in the user's code and the error."""
-    lines = [line.rstrip() for line in log.split("\n") if line.strip()]
-    starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
-    if not starts:
-        return lines[-most:]
-    trace = lines[starts[-1] + 1 :]
-    places = [i for i, line in enumerate(trace) if line.lstrip().startswith('File "')]
-    own = [i for i in places if "/lib/python" not in trace[i] and "site-packages" not in trace[i]] or places
-    errors = [line for line in trace if not line.startswith(" ")]
-    if not own:
-        return trace[-most:]
-    place = trace[own[-1]].strip()
-    code = trace[own[-1] + 1].strip() if own[-1] + 1 < len(trace) and own[-1] + 1 not in places else ""
-    return [f"{place}:  {code}" if code else place, *errors[-2:]]
-
-
-def summary_line(run: Mapping[str, Any], warnings: Sequence[str], style: Style) -> str:
-    """`stdlib@1 completed in 2.1 s · Wattle itself 19 ms · 0 warnings`."""
-    took = duration(style.span(run["started_at"], run["completed_at"])) or "0.0 s"
-    status = style.paint(run["status"], run["status"])
-    parts = [f"{style.paint(run['address'], 'bold')} {status} in {took}"]
-    if run["status"] == "failed" and run["cause"]:
-        parts[0] += f" ({run['cause']} first)"
-    parts.append(f"Wattle itself {run['overhead'] * 1000:.0f} ms")
-    parts.append(f"{len(warnings)} warning{'s' if len(warnings) != 1 else ''}")
-    return style.char(" · ", " - ").join(parts)
-
-
 def workflows(reply: Mapping[str, Any], style: Style) -> str:
     """`wattle list`."""
     if not reply["workflows"]:
@@ -120,25 +81,20 @@ def runs(reply: Mapping[str, Any], style: Style) -> str:
     return style.table(rows, ["", "run", "status", "done", "started", "took", ""])
 
 
-def run_detail(reply: Mapping[str, Any], style: Style, *, most: int = 200) -> str:
-    """`wattle status etl`."""
-    dot = style.char(" · ", " - ")
-    parts = [f"{len(reply['workers'])} workers", style.paint(reply["status"], reply["status"])]
-    if reply["started_at"]:
-        parts.append(f"started {style.clock(reply['started_at'])}")
-    took = duration(style.span(reply["started_at"], reply["completed_at"]))
-    if took:
-        parts.append(took)
-    lines = [f"{style.paint(reply['address'], 'bold')}  {dot.join(parts)}"]
-    workers = reply["workers"]
-    if len(workers) > most:
-        rank = {"failed": 0, "running": 1}
-        chosen = sorted(range(len(workers)), key=lambda i: (rank.get(workers[i]["status"], 2), i))[:most]
-        workers = [reply["workers"][i] for i in sorted(chosen)]
-    lines += [f"  {worker_line(worker, style)}" for worker in workers]
-    if len(workers) < len(reply["workers"]):
-        lines.append(f"  … and {len(reply['workers']) - len(workers)} more: wattle status {reply['address']} --json")
-    lines += [f"  {style.paint('warning', 'warn')}  {text}" for text in reply["warnings"]]
+def run_detail(reply: Mapping[str, Any], style: Style) -> str:
+    """`wattle status etl`: its workers and groups, and under a group what failed in it."""
+    board = Board.of(reply)
+    lines = [board.header(style)]
+    for line, unit in zip(board.lines(style, MOST_UNITS, {}), [*board.visible(MOST_UNITS)[0], None], strict=False):
+        lines.append(style.fit(line))
+        if unit is not None and unit.grouped and unit.kinds.get("failed"):
+            failed = [board.workers[name] for name in unit.members if board.workers[name]["status"] == "failed"]
+            lines += [style.fit(f"      {worker_line(worker, style)}") for worker in failed[:MOST_FAILURES]]
+    lines += [f"  {style.paint('warning', 'warn')}  {clean(text)}" for text in reply["warnings"]]
+    if reply["status"] in FINAL:
+        lines.append(summary_line(reply, reply["warnings"], style))
+    if reply["status"] == "failed":
+        lines.append(style.paint(f"  wattle logs {reply['address']}/{reply['cause'] or 'WORKER'}", "dim"))
     return "\n".join(lines)
 
 
@@ -211,9 +167,12 @@ def plan(reply: Mapping[str, Any], style: Style) -> str:
         head += f", {reply['limit']} at a time"
     if reply["estimate"]:
         head += f", about {duration(reply['estimate'])} along {' > '.join(reply['critical_path'])}"
-    rows = [[f"  {worker['level'] + 1}", worker["name"] + (f" ×{worker['instances']}" if worker["instances"] > 1 else ""),
-             duration(worker["estimate"]), clip(", ".join(worker["upstream"]), 30), clip(worker["command"], 60)]
-            for worker in reply["workers"]]  # fmt: skip
+    times = style.char("×", "x")
+    rows = []
+    for worker in reply["workers"]:
+        name = worker["name"] + (f" {times}{worker['instances']}" if worker["instances"] > 1 else "")
+        rows.append([f"  {worker['level'] + 1}", name, duration(worker["estimate"]),
+                     clip(", ".join(worker["upstream"]), 30), clip(clean(worker["command"]), 60)])  # fmt: skip
     lines = [head, style.table(rows, ["  level", "worker", "took", "after", "does"])]
     return "\n".join([*lines, *(f"  {style.paint('warning', 'warn')}  {text}" for text in reply["warnings"])])
 
@@ -233,9 +192,10 @@ def outputs(reply: Mapping[str, Any], style: Style) -> str:
 def event(reply: Mapping[str, Any], style: Style) -> str:
     """One line of `wattle events`."""
     detail = ", ".join(f"{name} {value}" for name, value in reply["event"].items()
-                       if name not in {"worker", "nonce", "boot", "pid_ns", "ticks"} and value not in (None, "", {}))  # fmt: skip
+                       if name not in UNTOLD and value not in (None, "", {}))  # fmt: skip
     name = f"{reply['address']}/{reply['worker']}" if reply["worker"] else reply["address"]
-    return f"{reply['seq']:>6}  {style.clock(reply['at'])}  {reply['type']:<18} {name}  {style.paint(detail, 'dim')}".rstrip()
+    told = style.paint(clean(detail), "dim")
+    return f"{reply['seq']:>6}  {style.clock(reply['at'])}  {reply['type']:<18} {name}  {told}".rstrip()
 
 
 def looks(found: Sequence[Mapping[str, Any]], style: Style) -> str:
@@ -247,11 +207,3 @@ def looks(found: Sequence[Mapping[str, Any]], style: Style) -> str:
         if look["hint"]:
             lines.append(f"    {style.char('→', '->')} {look['hint']}")
     return "\n".join(lines)
-
-
-def short_path(path: str) -> str:
-    """A path from here, when that is shorter."""
-    if not path or not os.path.isabs(path):
-        return path
-    near = os.path.relpath(path)
-    return near if not near.startswith("..") else path

@@ -6,6 +6,7 @@ import os
 import sys
 
 from wattle.cli import documents, render
+from wattle.cli.conclusion import summary_line
 from wattle.cli.follow import Follower
 from wattle.cli.grammar import is_file
 from wattle.cli.session import run_of, worker_of
@@ -50,8 +51,8 @@ def _started(session: Session, detail: Mapping[str, Any]) -> int:
     return _follow(session, address)
 
 
-def _follow(session: Session, address: str) -> int:
-    follower = Follower(session.client(), session.style, quiet=session.args.json)
+def _follow(session: Session, address: str, *, owner: bool = True) -> int:
+    follower = Follower(session.client(), session.style, quiet=session.args.json, owner=owner)
     code = follower.follow(address)
     if session.args.json:
         session.say(session.ask("read", "list_workers", workflow=address), render.run_detail)
@@ -67,7 +68,7 @@ def plan(session: Session) -> int:
 
 def attach(session: Session) -> int:
     """Follow a run again. One that nobody drives is taken up."""
-    return _follow(session, _driven(session, "run"))
+    return _follow(session, _driven(session, "run"), owner=False)
 
 
 def _driven(session: Session, need: str) -> str:
@@ -81,11 +82,11 @@ def _driven(session: Session, need: str) -> str:
 def wait(session: Session) -> int:
     """Until the run has ended; says only how."""
     address = _driven(session, "write")
-    follower = Follower(session.client(), session.style, quiet=True)
+    follower = Follower(session.client(), session.style, quiet=True, owner=False)
     code = follower.follow(address)
     board = follower.board
     found = session.ask("read", "list_workers", workflow=address) if session.args.json else board.run
-    session.say(found, lambda run, style: render.summary_line(run, board.warnings, style))
+    session.say(found, lambda run, style: summary_line(run, board.warnings, style))
     return code
 
 

@@ -126,7 +126,8 @@ def clip(text: str, columns: int) -> str:
     """The text, which may hold colours, cut to so many columns."""
     if width(text) <= columns:
         return text
-    out, count, place = [], 0, 0
+    out: list[str] = []
+    count = place = 0
     for piece in _PAINT.finditer(text + "\033[0m"):
         for char in text[place : piece.start()]:
             count += _cells(char)
