@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,19 +40,26 @@ def check(terminal: Terminal) -> None:
     assert terminal.lines("witness") == ["w0", "w1", "w2", "w2", "w3", "w4"]
 
 
-@pytest.mark.parametrize("count", [2, 5])
+def coordinate(terminal: Terminal, failpoint: str) -> subprocess.Popen[str]:
+    """A coordinator that will die at the failpoint, once it answers or has died already."""
+    terminal.environment["WATTLE_FAILPOINT"] = failpoint
+    process = terminal.begin("coordinator", "--idle", "300")
+    del terminal.environment["WATTLE_FAILPOINT"]
+    wait_until(lambda: process.poll() is not None or (terminal.home / "run" / "coordinator.sock").exists(), 20)
+    return process
+
+
+@pytest.mark.parametrize("count", [2, 6])
 @pytest.mark.parametrize("name", TURN)
 def test_a_coordinator_killed_within_its_turn_is_replaced_and_nothing_is_lost(
     terminal: Terminal, name: str, count: int,
 ) -> None:
-    terminal.environment["WATTLE_FAILPOINT"] = f"{name}:{count}"
-    terminal.wattle("up")
-    terminal.wattle("run", "--detach", chain(terminal))
-    del terminal.environment["WATTLE_FAILPOINT"]
-    if not (terminal.home / "wattle.db").exists() or not terminal.ask("list")["total"]:
-        pytest.skip("it died before the workflow was accepted, so there is nothing to lose")
-    if terminal.ask("runs")["runs"]:
-        check(terminal)
+    flow = chain(terminal)
+    process = coordinate(terminal, f"{name}:{count}")
+    terminal.wattle("run", "--detach", flow)
+    wait_until(lambda: process.poll() is not None, 30)
+    assert process.returncode == -signal.SIGKILL
+    check(terminal)
 
 
 @pytest.mark.parametrize("name", RECOVERY)
@@ -62,9 +71,9 @@ def test_a_coordinator_killed_within_its_recovery_is_followed_by_the_next(termin
     assert terminal.wattle("run", "--detach", flow).returncode == 0
     wait_until(lambda: terminal.status("chain")["workers"][0]["pid"] is not None, 20)
     assert terminal.wattle("down").returncode == 0
-    terminal.environment["WATTLE_FAILPOINT"] = name
-    terminal.wattle("up")
-    del terminal.environment["WATTLE_FAILPOINT"]
+    process = coordinate(terminal, name)
+    wait_until(lambda: process.poll() is not None, 30)
+    assert process.returncode == -signal.SIGKILL
     gate.touch()
     terminal.wattle("up")
     terminal.wait_for("chain", "completed", 40)
