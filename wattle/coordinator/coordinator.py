@@ -7,7 +7,8 @@
     act       effects are performed; each ends as a new event in the inbox
 
 Laws: the coordinator runs on one event loop and shares nothing with other threads but the batch it hands to the
-writer. The writer never lingers: it commits whatever gathered while the previous commit ran. What a commit has not
+writer. Where anybody waits, the writer never lingers: it commits whatever gathered while the previous commit ran; only
+while the supervisor has plenty queued do starts and exits gather for some milliseconds. What a commit has not
 made durable is neither told nor acted upon; the one exception is a full or broken disk, where processes that must
 end are ended although it cannot be written yet.
 """
@@ -23,12 +24,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from typing import TypeVar
 
-import msgspec
-
 from wattle.coordinator.live import LiveRun
+from wattle.coordinator.pending import Looked, Pending, answer
+from wattle.coordinator.values import read_value
 from wattle.core import events as ev
-from wattle.core.dispatch import Dispatcher
-from wattle.core.errors import Conflict, InvalidRequest, StorageError, Unreachable, WattleError
+from wattle.core.dispatch import AHEAD, Dispatcher
+from wattle.core.errors import Conflict, InvalidRequest, StorageError, WattleError
 from wattle.core.models import RunSpec
 from wattle.core.places import environment_file
 from wattle.core.ports import Clock, Executor, Store
@@ -36,28 +37,12 @@ from wattle.core.records import Batch, JournalMark, Launch, OutputRef, WorkflowR
 from wattle.core.run import FINAL, IN_FLIGHT
 
 T = TypeVar("T")
-_Looked = Sequence[tuple[asyncio.Future[object], object, Exception | None]]
-"""Readers, with what each saw when the batch was made."""
 FAILPOINTS = ("before-commit", "after-commit", "before-act", "after-act", "before-acknowledge", "restored", "connected",
               "resumed")
 """Where a test may end the process: around every write, and between the steps of a recovery."""
 RETRY_COMMIT_SECONDS = 1.0
-VALUE_LIMIT = 1 << 20
-"""Bytes of a value output."""
 LOOP_PROBE_SECONDS = 0.25
-
-
-class _Pending:
-    """What has been decided and is not yet durable."""
-
-    def __init__(self) -> None:
-        self.batch = Batch(events=[], attempts={}, runs={}, workflows={}, keys={})
-        self.effects: list[tuple[LiveRun, ev.Effect]] = []
-        self.touched: set[int] = set()
-        self.waiters: list[tuple[asyncio.Future[object], Callable[[], object]]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self.batch or self.effects or self.waiters)
+GATHER_SECONDS = 0.004
 
 
 class Coordinator:
@@ -92,10 +77,13 @@ class Coordinator:
         self.on_idle: Callable[[], None] | None = None
         self._run_id = store.last_run_id()
         self._inbox: list[tuple[int, ev.AnyEvent, JournalMark | None]] = []
-        self._pending = _Pending()
-        self._writing: _Pending | None = None
+        self._pending = Pending()
+        self._writing: Pending | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="wattle-writer")
         self._scheduled = False
+        self._gathering = False
+        self._sent = 0
+        """Attempts that the supervisor has and that have not ended."""
         self._closed = False
         self._timers: dict[tuple[int, int], asyncio.TimerHandle] = {}
         self._loop = asyncio.get_running_loop()
@@ -188,6 +176,22 @@ class Coordinator:
         if self.trouble:
             self._end_what_must_end(self._pending)
         if self._pending and self._writing is None:
+            if self._urgent():
+                self._flush()
+            elif not self._gathering:
+                self._gathering = True
+                self._loop.call_later(GATHER_SECONDS, self._gathered)
+
+    def _urgent(self) -> bool:
+        """Whether somebody waits for the commit. While the supervisor has more than enough queued, mere starts and
+        exits may gather, so that many share one commit."""
+        pending = self._pending
+        enough = self._sent > AHEAD * self.dispatcher.totals["slots"]
+        return not enough or bool(pending.waiters) or any(type(e) is not ev.StartWorker for _, e in pending.effects)
+
+    def _gathered(self) -> None:
+        self._gathering = False
+        if self._pending and self._writing is None:
             self._flush()
 
     def _decide(self, live: LiveRun, event: ev.AnyEvent) -> None:
@@ -196,10 +200,12 @@ class Coordinator:
         effects = run.apply(event)
         pending.batch.events.append((run.spec.id, event))
         pending.effects.extend((live, effect) for effect in effects)
+        if type(event) is ev.WorkerExited:
+            self._observe(run, event)
         for index in run.changed:
             progress = run.workers[index]
             if progress.phase not in IN_FLIGHT and progress.nonce:
-                self.dispatcher.release(progress.nonce)
+                self._sent -= self.dispatcher.release(progress.nonce)
             record = progress.latest
             if record is not None:
                 pending.batch.attempts[run.spec.id, progress.instance.name, record.attempt] = record
@@ -208,6 +214,11 @@ class Coordinator:
         run.changed.clear()
         if (run.phase, run.cause) != before:
             pending.batch.runs[run.spec.id] = live.summarize(self._overhead(live))
+
+    def _observe(self, run: Run, event: ev.WorkerExited) -> None:
+        record = run.workers[run.by_name[event.worker]].latest if event.worker in run.by_name else None
+        if record is not None and record.started_at is not None:
+            self.dispatcher.observe(max(0.0, event.at - record.started_at))
 
     def _launch_ready(self) -> None:
         if not self.ready or self.trouble:
@@ -231,7 +242,7 @@ class Coordinator:
     # ---- remember -------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        pending, self._pending = self._pending, _Pending()
+        pending, self._pending = self._pending, Pending()
         pending.batch.attempts = {key: copy(record) for key, record in pending.batch.attempts.items()}
         looked: list[tuple[asyncio.Future[object], object, Exception | None]] = []
         for future, look in pending.waiters:
@@ -246,7 +257,7 @@ class Coordinator:
             return
         self._write(pending, looked)
 
-    def _write(self, pending: _Pending, looked: _Looked) -> None:
+    def _write(self, pending: Pending, looked: Looked) -> None:
         done = self._writer.submit(self._commit, pending.batch)
         done.add_done_callback(lambda result: self._call_back(self._written, pending, looked, result))
 
@@ -260,7 +271,7 @@ class Coordinator:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
             self._loop.call_soon_threadsafe(function, *arguments)
 
-    def _written(self, pending: _Pending, looked: _Looked, result: Future[int]) -> None:
+    def _written(self, pending: Pending, looked: Looked, result: Future[int]) -> None:
         error = result.exception()
         if error is None:
             self.seq = result.result()
@@ -280,7 +291,7 @@ class Coordinator:
             return
         self._loop.call_later(RETRY_COMMIT_SECONDS, self._retry, pending)
 
-    def _retry(self, pending: _Pending) -> None:
+    def _retry(self, pending: Pending) -> None:
         if not self._closed:
             self._write(pending, [])
 
@@ -302,7 +313,7 @@ class Coordinator:
                 pending.effects = [pair for pair in pending.effects if pair[0] is not live]
         self.executor.busy(len(self.runs))
 
-    def _end_what_must_end(self, pending: _Pending) -> None:
+    def _end_what_must_end(self, pending: Pending) -> None:
         stops = [(live, effect) for live, effect in pending.effects if isinstance(effect, ev.StopWorker)]
         pending.effects = [pair for pair in pending.effects if not isinstance(pair[1], ev.StopWorker)]
         for live, effect in stops:
@@ -310,7 +321,7 @@ class Coordinator:
 
     # ---- tell, act ------------------------------------------------------------------------------------------
 
-    def _committed(self, pending: _Pending, looked: _Looked) -> None:
+    def _committed(self, pending: Pending, looked: Looked) -> None:
         self._writing = None
         touched = [self.runs[run_id] for run_id in pending.touched if run_id in self.runs]
         self.failpoint("before-act")
@@ -318,7 +329,7 @@ class Coordinator:
         self.failpoint("after-act")
         for live in touched:
             live.tell()
-        _answer(looked)
+        answer(looked)
         if pending.batch.mark is not None:
             self.failpoint("before-acknowledge")
             self.executor.acknowledge(pending.batch.mark)
@@ -330,7 +341,7 @@ class Coordinator:
         elif not self._scheduled:
             self._flush()
 
-    def _act(self, pending: _Pending) -> None:
+    def _act(self, pending: Pending) -> None:
         starts: list[tuple[LiveRun, ev.StartWorker]] = []
         for live, effect in pending.effects:
             if isinstance(effect, ev.StartWorker):
@@ -364,6 +375,7 @@ class Coordinator:
                     at=self.clock.now(), worker=progress.instance.name, attempt=effect.attempt, message=message,
                 ))  # fmt: skip
         if launches:
+            self._sent += len(launches)
             self.executor.start(launches)
 
     def _prepare(self, live: LiveRun, effect: ev.StartWorker) -> Launch:
@@ -459,35 +471,3 @@ class Coordinator:
     def stopped(self) -> bool:
         """It has let go."""
         return self._closed
-
-
-def read_value(path: str) -> object:
-    """A value output as its worker left it: JSON, or else its text. Raises WattleError."""
-    with open(path, "rb") as file:
-        data = file.read(VALUE_LIMIT + 1)
-    if len(data) > VALUE_LIMIT:
-        raise InvalidRequest(f"the value in {path} is larger than 1 MiB", "make it an output of type file")
-    try:
-        return msgspec.json.decode(data)
-    except msgspec.DecodeError:
-        return data.decode(errors="replace").rstrip("\n")
-
-
-def _leaving() -> Unreachable:
-    return Unreachable("This coordinator is letting go of its runs.", "ask again: the next one goes on with them")
-
-
-def _refuse(readers: Sequence[asyncio.Future[object]], error: WattleError) -> None:
-    for future in readers:
-        if not future.done():
-            future.set_exception(error)
-
-
-def _answer(looked: _Looked) -> None:
-    for future, value, error in looked:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)

@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from wattle.coordinator import views
-from wattle.coordinator.coordinator import VALUE_LIMIT, Coordinator, read_value
+from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.live import LiveRun
 from wattle.coordinator.logstream import LogView
 from wattle.coordinator.recovery import fold, origins
+from wattle.coordinator.values import VALUE_LIMIT, read_value
 from wattle.core import replies as rp
 from wattle.core.address import Address
 from wattle.core.document import dump

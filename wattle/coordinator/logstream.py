@@ -7,7 +7,8 @@ misses nothing and sees nothing twice. A reader that cannot keep up is taken ahe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from wattle.core.chunks import decode
 from wattle.core.errors import InvalidRequest
@@ -46,6 +47,7 @@ def read(logs: Logs, view: LogView, request: ReadLogs) -> LogChunks:
     attempt = request.attempt if request.attempt is not None else newest
     if not 0 <= attempt <= newest:
         raise InvalidRequest(f"{view.worker} has no attempt {attempt}.", f"its newest attempt is {newest}")
+    _check(offset=request.offset, limit=request.limit, tail=request.tail)
     paths = view.paths(attempt)
     sizes = {stream: logs.size(path) for stream, path in paths.items()}
     chunks = []
@@ -55,24 +57,30 @@ def read(logs: Logs, view: LogView, request: ReadLogs) -> LogChunks:
         offset = request.offset if request.tail is None else logs.tail_offset(path, request.tail)
         data = logs.read(path, offset, min(request.limit, CHUNK << 4))
         if data:
-            chunks.append(_chunk(view.worker, attempt, stream, offset, data, final=offset + len(data) >= sizes[stream]))
+            last = offset + len(data) >= sizes[stream]
+            chunk = _chunk(view.worker, attempt, stream, offset, data, final=last)
+            if chunk.to_offset == offset:  # the limit is smaller than a character
+                chunk = _chunk(view.worker, attempt, stream, offset, data, final=True)
+            chunks.append(chunk)
     return LogChunks(chunks=chunks, attempt=attempt, sizes=sizes, complete=ended or attempt < newest)
 
 
 async def follow(logs: Logs, view: LogView, request: FollowLogs) -> AsyncIterator[LogChunk]:
     """Every byte from the position on, attempt after attempt, then a last chunk that says how it ended. Without that
     last chunk when the coordinator lets go."""
+    _check(tail=request.tail)
     attempt, offsets = _position(view, request)
     if request.position is None:
         attempt = max(1, view.state()[0])
         if request.tail is not None:
-            offsets = {stream: await asyncio.to_thread(logs.tail_offset, path, request.tail)
-                       for stream, path in view.paths(attempt).items()}  # fmt: skip
+            for stream, path in view.paths(attempt).items():
+                offsets[stream] = await asyncio.to_thread(logs.tail_offset, path, request.tail)
     while True:
         over = False
-        async for over in _rounds(logs, view, attempt):
-            async for chunk in _drain(logs, view, request, attempt, offsets, final=over):
-                yield chunk
+        async with contextlib.aclosing(_rounds(logs, view, attempt)) as rounds:
+            async for over in rounds:
+                async for chunk in _drain(logs, view, request, attempt, offsets, final=over):
+                    yield chunk
         newest, _ = view.state()
         if not over:
             return
@@ -83,7 +91,7 @@ async def follow(logs: Logs, view: LogView, request: FollowLogs) -> AsyncIterato
                    position=_text(attempt, offsets), end=view.status())  # fmt: skip
 
 
-async def _rounds(logs: Logs, view: LogView, attempt: int) -> AsyncIterator[bool]:
+async def _rounds(logs: Logs, view: LogView, attempt: int) -> AsyncGenerator[bool, None]:
     """Yields whenever there may be more of this attempt; True, and no more, when nothing will follow. Ends after a
     False when the coordinator lets go."""
     newest, ended = view.state()
@@ -101,9 +109,11 @@ async def _rounds(logs: Logs, view: LogView, attempt: int) -> AsyncIterator[bool
             if over or view.leaving():
                 return
             waits = [asyncio.ensure_future(wake.wait()), asyncio.ensure_future(news.wait())]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
             wake.clear()
     finally:
         changes.cancel()
@@ -143,11 +153,17 @@ def _chunk(worker: str, attempt: int, stream: str, offset: int, data: bytes, *, 
                     to_offset=offset + decoded.used, text=decoded.text, base64=decoded.base64)  # fmt: skip
 
 
+def _check(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and not 0 <= number < 1 << 62:
+            raise InvalidRequest(f"{name}={number} makes no sense in a log.", "give a number from 0 on")
+
+
 def _position(view: LogView, request: FollowLogs) -> tuple[int, dict[str, int]]:
     if request.position is None:
         return 0, dict.fromkeys(STREAMS, 0)
     parts = request.position.split(".")
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
         raise InvalidRequest(f"'{request.position}' is not a position in a log.",
                              "a position is attempt.out.err, as the id of a chunk")  # fmt: skip
     attempt = int(parts[0])

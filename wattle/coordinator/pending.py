@@ -1,0 +1,37 @@
+"""What has been decided and is not yet durable, and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from wattle.coordinator.live import LiveRun
+from wattle.core import events as ev
+from wattle.core.records import Batch
+
+Looked = Sequence[tuple[asyncio.Future[object], object, Exception | None]]
+"""Readers, with what each saw when the batch was made."""
+
+
+class Pending:
+    """What has been decided and is not yet durable."""
+
+    def __init__(self) -> None:
+        self.batch = Batch(events=[], attempts={}, runs={}, workflows={}, keys={})
+        self.effects: list[tuple[LiveRun, ev.Effect]] = []
+        self.touched: set[int] = set()
+        self.waiters: list[tuple[asyncio.Future[object], Callable[[], object]]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.batch or self.effects or self.waiters)
+
+
+def answer(looked: Looked) -> None:
+    """Give the readers what they saw."""
+    for future, value, error in looked:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
