@@ -10,6 +10,7 @@ import pytest
 from tests.coordinator.desk import STORES, Desk, Reader
 from tests.helpers import until
 from wattle.coordinator import coordinator as module
+from wattle.coordinator import values
 from wattle.core import events as ev
 from wattle.core.errors import StorageError, Unreachable
 
@@ -432,7 +433,7 @@ async def test_a_value_of_more_than_a_mebibyte_is_refused(tmp_path: Path) -> Non
         await desk.run()
         place = Path(desk.hands.launched[desk.hands.nonce("a")].outputs["n"])
         place.parent.mkdir(parents=True)
-        place.write_bytes(b"x" * (module.VALUE_LIMIT + 1))
+        place.write_bytes(b"x" * (values.VALUE_LIMIT + 1))
         await desk.finish("a")
         await desk.settle()
         state = (await desk.ask("get_worker", workflow="etl", worker="b")).state

@@ -25,7 +25,7 @@ from copy import copy
 from typing import TypeVar
 
 from wattle.coordinator.live import LiveRun
-from wattle.coordinator.pending import Looked, Pending, answer
+from wattle.coordinator.pending import Looked, Pending, answer, leaving, refuse
 from wattle.coordinator.values import read_value
 from wattle.core import events as ev
 from wattle.core.dispatch import AHEAD, Dispatcher
@@ -34,7 +34,7 @@ from wattle.core.models import RunSpec
 from wattle.core.places import environment_file
 from wattle.core.ports import Clock, Executor, Store
 from wattle.core.records import Batch, JournalMark, Launch, OutputRef, WorkflowRecord
-from wattle.core.run import FINAL, IN_FLIGHT
+from wattle.core.run import FINAL, IN_FLIGHT, Run
 
 T = TypeVar("T")
 FAILPOINTS = ("before-commit", "after-commit", "before-act", "after-act", "before-acknowledge", "restored", "connected",
@@ -140,7 +140,7 @@ class Coordinator:
         Raises StorageError when it cannot become durable now, Unreachable when this coordinator has let go.
         """
         if self._closed:
-            raise _leaving()
+            raise leaving()
         if not self._pending and not self._inbox and self._writing is None:
             return look()
         if self.trouble:
@@ -191,7 +191,7 @@ class Coordinator:
 
     def _gathered(self) -> None:
         self._gathering = False
-        if self._pending and self._writing is None:
+        if self._pending and self._writing is None and not self._closed:
             self._flush()
 
     def _decide(self, live: LiveRun, event: ev.AnyEvent) -> None:
@@ -283,7 +283,7 @@ class Coordinator:
         self.trouble = error.message if isinstance(error, WattleError) else f"the database failed: {error}"
         readers = [*(future for future, _, _ in looked), *(future for future, _ in self._pending.waiters)]
         self._pending.waiters.clear()
-        _refuse(readers, StorageError(self.trouble, "it goes on by itself once that is mended"))
+        refuse(readers, StorageError(self.trouble, "it goes on by itself once that is mended"))
         self._end_what_must_end(pending)
         self._end_what_must_end(self._pending)
         if self._closed:
@@ -460,7 +460,7 @@ class Coordinator:
         if not self.trouble:
             await self._quiet.wait()
         self._writer.shutdown(wait=True)
-        _refuse([future for future, _ in self._pending.waiters], _leaving())
+        refuse([future for future, _ in self._pending.waiters], leaving())
         for live in self.runs.values():
             live.closed.set()
             live.tell()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from wattle.coordinator.live import LiveRun
 from wattle.core import events as ev
+from wattle.core.errors import Unreachable, WattleError
 from wattle.core.records import Batch
 
 Looked = Sequence[tuple[asyncio.Future[object], object, Exception | None]]
@@ -35,3 +36,15 @@ def answer(looked: Looked) -> None:
             future.set_result(value)
         else:
             future.set_exception(error)
+
+
+def refuse(readers: Sequence[asyncio.Future[object]], error: WattleError) -> None:
+    """Tell the readers that they cannot be told."""
+    for future in readers:
+        if not future.done():
+            future.set_exception(error)
+
+
+def leaving() -> Unreachable:
+    """The answer of a coordinator that has let go."""
+    return Unreachable("This coordinator is letting go of its runs.", "ask again: the next one goes on with them")

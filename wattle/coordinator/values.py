@@ -20,13 +20,3 @@ def read_value(path: str) -> object:
         return msgspec.json.decode(data)
     except msgspec.DecodeError:
         return data.decode(errors="replace").rstrip("\n")
-
-
-def _leaving() -> Unreachable:
-    return Unreachable("This coordinator is letting go of its runs.", "ask again: the next one goes on with them")
-
-
-def _refuse(readers: Sequence[asyncio.Future[object]], error: WattleError) -> None:
-    for future in readers:
-        if not future.done():
-            future.set_exception(error)
