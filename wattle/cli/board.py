@@ -18,6 +18,8 @@ BAR = 10
 LONGEST_NAME = 28
 URGENT = ("failed", "retrying", "stopping", "running")
 """What is shown first when there is no room for all."""
+NEXT = 3
+"""How many of those that wait are shown when there is no room for all."""
 FINAL = ("completed", "failed", "cancelled")
 _REASONS = {
     "upstream-failed": "a worker before it did not complete", "run-failed": "ended because the run failed",
@@ -141,19 +143,18 @@ class Board:
             return []
         return [worker for worker in self.workers.values() if worker["status"] == "failed"]
 
-    def visible(self, room: int) -> tuple[list[Unit], dict[str, int]]:
-        """At most `room` units, in document order, the urgent ones before others; and the rest by kind."""
+    def visible(self, room: int) -> tuple[list[Unit], bool]:
+        """At most `room` units in document order, and whether that is all. When it is not: what failed (in at most
+        half of the room), what is at work, and the next few."""
         if len(self.units) <= room:
-            return list(self.units.values()), {}
+            return list(self.units.values()), True
         chosen: list[Unit] = []
-        for kind in (*URGENT, "created", "cancelled", "completed", "reused"):
-            free = max(1, room - 1) - len(chosen)
+        free = max(1, room - 1)
+        for kind in (*URGENT, "created"):
+            share = max(1, free // 2) if kind == "failed" else NEXT if kind == "created" else free
             units = self._kinds.get(kind, {}).values()
-            chosen += [unit for unit, _ in zip(units, range(free), strict=False)]
-        rest = {kind: len(units) for kind, units in self._kinds.items()}
-        for unit in chosen:
-            rest[unit.kind] -= 1
-        return sorted(chosen, key=lambda unit: unit.place), {kind: count for kind, count in rest.items() if count}
+            chosen += [unit for unit, _ in zip(units, range(min(share, free - len(chosen))), strict=False)]
+        return sorted(chosen, key=lambda unit: unit.place), False
 
     # ---- text -----------------------------------------------------------------------------------------------------
 
@@ -165,16 +166,16 @@ class Board:
         return f"{style.paint(self.run['address'], 'bold')}  {style.dots(parts)}"
 
     def lines(self, style: Style, room: int, said: Mapping[str, str]) -> list[str]:
-        """A line per unit, folded when there are more than fit. `said` has last log lines by instance."""
-        units, rest = self.visible(room)
+        """A line per unit; when there are more than fit, the sums below. `said` has last log lines by instance."""
+        units, whole = self.visible(room)
         names = min(LONGEST_NAME, max((width(unit.name) for unit in units), default=0))
         tallies = [f"{unit.done}/{len(unit.members)}" if unit.grouped else "" for unit in units]
         wide = max(map(len, tallies), default=0)
         lines = [self._line(unit, pad(clip(unit.name, names), names), tally.rjust(wide), style, said)
                  for unit, tally in zip(units, tallies, strict=True)]  # fmt: skip
-        if rest:
-            words = ", ".join(f"{count:,} {'waiting' if kind == 'created' else kind}" for kind, count in rest.items())
-            lines.append(style.paint(f"  {style.char('…', '...')} {sum(rest.values()):,} more: {words}", "dim"))
+        if not whole:
+            total, counts = len(self.workers), self.run["counts"]
+            lines.append(f"  {bar(counts.get('completed', 0), total, style)}  {counts_text(counts, total)}")
         return lines
 
     def _line(self, unit: Unit, name: str, tally: str, style: Style, said: Mapping[str, str]) -> str:
@@ -188,20 +189,23 @@ class Board:
         return what_of(self.workers[unit.members[0]], style) or said.get(unit.name, "")
 
     def _group(self, unit: Unit, style: Style, said: Mapping[str, str]) -> str:
-        total, done = len(unit.members), unit.done
-        cells = min(BAR, total)
-        filled = done * cells // total
-        bar = style.paint(style.char("▮", "#") * filled, "completed")
-        bar += style.paint(style.char("▯", ".") * (cells - filled), "dim")
+        total = len(unit.members)
+        text = ""
         if unit.kinds.get("failed"):
-            count = unit.kinds["failed"]
-            return f"{bar}  {style.paint(f'{count:,} failed', 'failed')}"
-        if unit.kind == "completed" and total > 1 and unit.longest[0] >= 0:
-            return f"{bar}  {unit.longest[1]} was longest, {duration(unit.longest[0])}"
-        if unit.kind in {"retrying", "running"}:
+            text = style.paint(f"{unit.kinds['failed']:,} failed", "failed")
+        elif unit.kind == "completed" and total > 1 and unit.longest[0] >= 0:
+            text = f"{unit.longest[1]} was longest, {duration(unit.longest[0])}"
+        elif unit.kind in {"retrying", "running"}:
             text = next((f"{name}: {said[name]}" for name in unit.members if said.get(name)), "")
-            return f"{bar}  {text}"
-        return bar
+        return f"{bar(unit.done, total, style)}  {text}"
+
+
+def bar(done: int, total: int, style: Style) -> str:
+    """`▮▮▮▯▯▯`, at most ten cells."""
+    cells = min(BAR, total)
+    filled = done * cells // total if total else 0
+    full = style.paint(style.char("▮", "#") * filled, "completed")
+    return full + style.paint(style.char("▯", ".") * (cells - filled), "dim")
 
 
 def what_of(worker: Mapping[str, Any], style: Style) -> str:
@@ -237,6 +241,7 @@ def worker_line(worker: Mapping[str, Any], style: Style) -> str:
 
 
 def counts_text(counts: Mapping[str, int], total: int) -> str:
-    """`412 of 1,000 completed, 2 running`."""
-    rest = [f"{counts[name]:,} {name}" for name in ("running", "failed", "cancelled") if counts.get(name)]
+    """`412 of 1,000 completed, 2 running, 586 waiting`."""
+    words = {"running": "running", "created": "waiting", "failed": "failed", "cancelled": "cancelled"}
+    rest = [f"{counts[name]:,} {word}" for name, word in words.items() if counts.get(name)]
     return ", ".join([f"{counts.get('completed', 0):,} of {total:,} completed", *rest])

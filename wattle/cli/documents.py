@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -9,8 +10,11 @@ import sys
 from wattle.cli.grammar import SUFFIXES
 from wattle.core.errors import Conflict, InvalidRequest, NotFound
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wattle.core.requests import Format
+
 DEFAULT = "wattle.yaml"
-_last = ["", ""]
 
 FIRST = """\
 # A workflow: workers are processes, inputs and outputs are their edges.
@@ -27,11 +31,31 @@ workers:
 """
 
 
-def read(path: str | None, form: str | None) -> dict[str, str]:
-    """The fields that a request takes: text, format, base_dir and source. Raises NotFound and InvalidRequest."""
+class Document:
+    """The text of a document and where it came from. `fields` is what a request takes."""
+
+    def __init__(self, name: str, text: str, form: Format, folder: str, source: str) -> None:
+        self.name = name
+        self.text = text
+        self.form = form
+        self.folder = folder
+        self.source = source
+
+    def fields(self) -> dict[str, str]:
+        """Text, format and base_dir."""
+        return {"text": self.text, "format": self.form, "base_dir": self.folder}
+
+
+def read(path: str | None, form: Format | None) -> Document:
+    """The document at a path, `-` for the standard input, None for `wattle.yaml` here.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidRequest: it cannot be read, is not UTF-8, or nothing says which format it has.
+    """
     if path == "-":
         data, name, folder, source = sys.stdin.buffer.read(), "standard input", os.getcwd(), ""
-        form = form or _guess(data)
+        form = form or ("json" if data.lstrip()[:1] == b"{" else "yaml")
     else:
         name = path or DEFAULT
         data = _bytes(name, asked=path is not None)
@@ -45,18 +69,7 @@ def read(path: str | None, form: str | None) -> dict[str, str]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"{name} is not UTF-8 text (byte {error.start}).", "save it as UTF-8") from None
-    _last[:] = [name, text]
-    return {"text": text, "format": form, "base_dir": folder, "source": source}
-
-
-def last_name() -> str:
-    """What the newest document is called, for its problems."""
-    return _last[0] or "document"
-
-
-def last_text() -> str:
-    """The newest document's text, for its problems."""
-    return _last[1]
+    return Document(name, text, form, folder, source)
 
 
 def write_first(name: str | None) -> str:
@@ -68,6 +81,20 @@ def write_first(name: str | None) -> str:
     with open(DEFAULT, "x", encoding="utf-8") as file:
         file.write(FIRST.format(name=name or folder))
     return DEFAULT
+
+
+def rewrite(document: Document) -> None:
+    """Put the document's text in the place of its file, whole or not at all. Raises `InvalidRequest`."""
+    beside = f"{document.source}.{os.getpid()}.new"
+    try:
+        with open(beside, "x", encoding="utf-8") as file:
+            file.write(document.text)
+        os.chmod(beside, os.stat(document.source).st_mode & 0o777)
+        os.replace(beside, document.source)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise InvalidRequest(f"{document.name} cannot be written: {error.strerror}.", "look at its rights") from None
 
 
 def worker_text(name: str, command: str | None, script: str | None, inputs: list[str], outputs: list[str],
@@ -125,7 +152,3 @@ def _bytes(name: str, *, asked: bool) -> bytes:
         raise InvalidRequest(f"{name} is a folder.", f"cd {name} && wattle run") from None
     except OSError as error:
         raise InvalidRequest(f"{name} cannot be read: {error.strerror}.", "look at its permissions") from None
-
-
-def _guess(data: bytes) -> str:
-    return "json" if data.lstrip()[:1] == b"{" else "yaml"

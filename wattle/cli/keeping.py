@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from functools import partial
 
 from wattle.cli import documents, render
 from wattle.cli.style import Style, size
@@ -14,28 +14,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from wattle.cli.documents import Document
     from wattle.cli.session import Session, Verb
 
 
 def validate(session: Session) -> int:
     """Exit code 2 when any document has a problem."""
     worst = 0
-    for name in session.args.files or [None]:
-        fields = documents.read(name, session.args.format)
-        fields.pop("source")
-        found = session.ask("read", "validate_document", **fields)
-        if session.args.json:
-            print(json.dumps(found, ensure_ascii=False))
-        elif found["valid"]:
-            print(f"{session.style.mark('completed')} {documents.last_name()}: {found['name']}, "
-                  f"{found['workers']} workers")  # fmt: skip
-            for text in found["warnings"]:
-                print(f"  {session.style.paint('warning', 'warn')}  {text}")
-        else:
-            print(render.document_error_text(_problems(found), session.style, file=documents.last_name(),
-                                             text=documents.last_text()))  # fmt: skip
+    for path in session.args.files or [None]:
+        document = session.read(path, session.args.format)
+        found = session.ask("read", "validate_document", **document.fields())
+        session.say(found, partial(_verdict, document))
         worst = max(worst, 0 if found["valid"] else DocumentError.exit_code)
     return worst
+
+
+def _verdict(document: Document, found: Mapping[str, Any], style: Style) -> str:
+    if not found["valid"]:
+        return render.document_error_text(_problems(found), style, document)
+    count = found["workers"]
+    lines = [f"{style.mark('completed')} {document.name}: {found['name']}, {count} worker{'' if count == 1 else 's'}"]
+    return "\n".join([*lines, *(f"  {style.paint('warning', 'warn')}  {text}" for text in found["warnings"])])
 
 
 def _problems(found: Mapping[str, Any]) -> DocumentError:
@@ -45,8 +44,9 @@ def _problems(found: Mapping[str, Any]) -> DocumentError:
 def create(session: Session) -> int:
     """Save documents."""
     args = session.args
-    for name in args.files:
-        saved = session.ask("write", "create_workflow", **documents.read(name, args.format), name=args.name,
+    for path in args.files:
+        document = session.read(path, args.format)
+        saved = session.ask("write", "create_workflow", **document.fields(), source=document.source, name=args.name,
                             replace=args.replace)  # fmt: skip
         session.say(saved, lambda reply, _style: f"Saved {reply['name']}: {reply['workers']} workers, revision "
                                                  f"{reply['revision']}.  wattle run {reply['name']}")  # fmt: skip
@@ -66,26 +66,24 @@ def delete(session: Session) -> int:
 def init(session: Session) -> int:
     """A first document here."""
     path = documents.write_first(session.args.name)
-    print(f"Wrote {path}. Look at it, then: wattle run")
+    session.line(f"Wrote {path}. Look at it, then: wattle run")
     return 0
 
 
 def new(session: Session) -> int:
-    """A worker more in the document, which must be right with it."""
+    """A worker more in the document, which must be right with it; else nothing is changed."""
     args = session.args
     script = sys.stdin.read() if args.script == "-" else args.script
-    fields = documents.read(args.file, None)
-    if fields["format"] != "yaml":
+    document = session.read(args.file, None)
+    if document.form != "yaml":
         raise InvalidRequest(f"{args.file} is not YAML, and only that can be added to.", "add the worker by hand")
     worker = documents.worker_text(args.name, args.command, script, args.inputs, args.outputs, args.needs)
-    text = documents.with_worker(fields["text"], worker)
-    found = session.ask("read", "validate_document", text=text, format="yaml", base_dir=fields["base_dir"])
+    document.text = documents.with_worker(document.text, worker)
+    found = session.ask("read", "validate_document", **document.fields())
     if not found["valid"]:
-        print(render.document_error_text(_problems(found), session.style, file=args.file, text=text), file=sys.stderr)
-        return DocumentError.exit_code
-    with open(args.file, "w", encoding="utf-8") as file:
-        file.write(text)
-    print(f"Added {args.name} to {args.file}:\n{worker}", end="")
+        raise _problems(found)
+    documents.rewrite(document)
+    session.line(f"Added {args.name} to {args.file}:\n{worker}".rstrip())
     return 0
 
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 
-from wattle.cli import picture, render
+from wattle.cli import picture, render, timeline
 from wattle.cli.session import run_of, worker_of
 from wattle.core.address import Address
 from wattle.core.errors import NotFound
@@ -71,7 +71,7 @@ def graph(session: Session) -> int:
 
 def gantt(session: Session) -> int:
     """When each worker of a run waited, started and ran."""
-    return session.say(session.ask("read", "get_timeline", workflow=run_of(session)), picture.timeline)
+    return session.say(session.ask("read", "get_timeline", workflow=run_of(session)), timeline.timeline)
 
 
 def get(session: Session) -> int:

@@ -7,6 +7,8 @@ Exit codes: 0 completed, 1 the run failed (or a conflict), 2 usage or a bad docu
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import os
 import sys
 import time
@@ -14,40 +16,52 @@ import time
 from wattle.cli.grammar import is_file, parse
 from wattle.cli.render import document_error_text, error_text
 from wattle.cli.style import Style
-from wattle.core.errors import DocumentError, InvalidRequest, WattleError
+from wattle.core.errors import DocumentError, InternalError, WattleError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
+    from wattle.cli.documents import Document
     from wattle.cli.session import Verb
     from wattle.settings import Settings
+
+LEFT = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the console script's entry."""
     words = list(sys.argv[1:] if argv is None else argv)
-    errors = Style(sys.stderr, os.environ, time.time)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         return _run(words)
-    except DocumentError as error:
-        from wattle.cli import documents
-
-        print(document_error_text(error, errors, file=documents.last_name(), text=documents.last_text()),
-              file=sys.stderr)  # fmt: skip
-        return error.exit_code
     except WattleError as error:
-        print(error_text(error, errors), file=sys.stderr)
-        return error.exit_code
+        return _tell(error, words)
     except BrokenPipeError:
         with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        return 130
+        return LEFT
     except Exception:  # noqa: BLE001  the last line of defence: a file instead of a traceback
-        return _bug(words, errors)
+        return _tell(_bug(words), words)
+
+
+def _tell(error: WattleError, words: list[str], document: Document | None = None) -> int:
+    """Print an error; returns the exit code that goes with it."""
+    style = Style(sys.stderr, os.environ, time.time, color="--no-color" not in words)
+    if "--json" in words:
+        text = json.dumps(error.to_dict(), ensure_ascii=False)
+    elif isinstance(error, DocumentError):
+        text = document_error_text(error, style, document)
+    else:
+        text = error_text(error, style)
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
+    return error.exit_code
 
 
 def _run(words: list[str]) -> int:
@@ -73,6 +87,8 @@ def _run(words: list[str]) -> int:
     session = Session(settings, args, Style(sys.stdout, os.environ, time.time, color=args.color), os.environ)
     try:
         return _verb(args)(session)
+    except DocumentError as error:
+        return _tell(error, words, session.document)
     finally:
         session.close()
 
@@ -129,25 +145,26 @@ def _say(args: Namespace) -> int:
 
     versions = {"wattle": __version__, "python": sys.version.split()[0]}
     if args.json:
-        import json
-
         print(json.dumps(versions))
     else:
         print(f"Wattle {versions['wattle']} (Python {versions['python']})")
     return 0
 
 
-def _bug(words: list[str], errors: Style) -> int:
+def _bug(words: list[str]) -> InternalError:
+    """Keep the story in a file that only this person can read, below the state root where there is one."""
     import tempfile
     import traceback
 
-    descriptor, path = tempfile.mkstemp(prefix="wattle-crash-", suffix=".txt")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"wattle {words[0] if words else ''}\n{traceback.format_exc()}")
-    message = InvalidRequest(f"Wattle failed inside; this is a bug of ours. The story is in {path}",
+    story = traceback.format_exc()
+    with contextlib.suppress(Exception):
+        home = _settings({}).home
+        descriptor, path = tempfile.mkstemp(".txt", "crash-", home if home.is_dir() else None)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+            file.write(f"wattle {words[0] if words else ''}\n{story}")
+        return InternalError(f"Wattle failed inside; this is a bug of ours. The story is in {path}",
                              "please report it with that file")  # fmt: skip
-    print(error_text(message, errors), file=sys.stderr)
-    return 1
+    return InternalError(f"Wattle failed inside: {story.splitlines()[-1]}", "please report it")
 
 
 if __name__ == "__main__":

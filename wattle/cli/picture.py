@@ -1,148 +1,210 @@
-"""A graph and a timeline drawn with characters."""
+"""A graph drawn with characters, from left to right.
+
+    ✔ list ── ✔ parse ×4 ── ✔ merge ─┬─ ✔ imports ─┬─ ✔ report
+                                     ├─ ✔ chart ───┤
+                                     ╰─────────────╯
+
+Laws: every line leads from a worker to exactly those that follow it; where lines merely cross or meet, one is hidden
+behind the other, and a corner has arms only to where its own line goes. What is too wide, too tall or too tangled for
+that is listed instead, worker by worker.
+"""
 
 from __future__ import annotations
 
-from wattle.cli.style import Style, clip, duration, width
+from wattle.cli.style import clip, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
-MOST_NODES = 60
-LABEL = 22
+    from wattle.cli.style import Style
+
+MOST_ROWS = 60
+LABEL = 24
+SOURCES = 6
+_CORNERS = {
+    "du": "│", "dr": "╭", "dl": "╮", "ru": "╰", "lu": "╯", "dru": "├", "dlu": "┤", "dlr": "┬", "lru": "┴",
+    "dlru": "┼",
+}  # fmt: skip
+_PLAIN = {" ": " ", "─": "-", "│": "|"}
+Item = tuple[str, int]
+"""A worker in its column; or, in a later column, the line that comes from it and goes on."""
+
+
+class Net:
+    """Lines in one gap between columns: from the rows of items that are followed by the same ones, to their rows."""
+
+    def __init__(self, sources: set[int], targets: frozenset[int]) -> None:
+        self.sources = sources
+        self.targets = targets
+        self.low = min(sources | targets)
+        self.high = max(sources | targets)
+        self.lane = -1
+
+    def corner(self, row: int) -> str:
+        """What stands in its lane on this row."""
+        sides = {"l": row in self.sources, "r": row in self.targets, "u": row > self.low, "d": row < self.high}
+        return _CORNERS["".join(side for side, there in sorted(sides.items()) if there)]
+
+    @property
+    def straight(self) -> bool:
+        """Whether it needs no lane."""
+        return self.low == self.high
 
 
 def graph(reply: Mapping[str, Any], style: Style) -> str:
-    """Columns from left to right where they fit, else one line per worker with what it waits for."""
+    """The picture of a `Graph`, or the list where it does not fit."""
     nodes = sorted(reply["nodes"], key=lambda node: (node["x"], node["y"]))
     if not nodes:
         return "No workers."
-    levels = _levels(nodes)
-    wide = sum(_column_width(column) + 5 for column in levels)
-    x_of = {node["name"]: x for x, column in enumerate(levels) for node in column}
-    leaps = any(x_of[edge["target"]] - x_of[edge["source"]] != 1 for edge in reply["edges"])
-    if len(nodes) > MOST_NODES or wide > style.size()[0] or leaps:
-        return _listed(reply, nodes, style)
-    return _columns(reply, levels, style)
+    drawing = _Drawing(nodes, reply["edges"], style) if len(nodes) <= MOST_ROWS * 4 else None
+    text = drawing.text(style.size()[0]) if drawing is not None else None
+    return _listed(reply, nodes, style) if text is None else text
 
 
-def _levels(nodes: list[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    found: dict[float, list[Mapping[str, Any]]] = {}
-    for node in nodes:
-        found.setdefault(node["x"], []).append(node)
-    return [found[x] for x in sorted(found)]
+class _Drawing:
+    """Columns of items, rows per item, nets per gap."""
+
+    def __init__(self, nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]], style: Style) -> None:
+        self._style = style
+        xs = {x: column for column, x in enumerate(sorted({node["x"] for node in nodes}))}
+        self._nodes = {node["name"]: node for node in nodes}
+        self._column = {node["name"]: xs[node["x"]] for node in nodes}
+        self._targets: dict[str, list[str]] = {name: [] for name in self._nodes}
+        for edge in edges:
+            self._targets[edge["source"]].append(edge["target"])
+        self._columns: list[list[Item]] = [[] for _ in xs]
+        self._rows: dict[Item, int] = {}
+        self._place()
+
+    def _place(self) -> None:
+        """Top-aligned: an item stands no higher than the first of those before it, nor than the one above it."""
+        heights: list[list[tuple[float, Item]]] = [[] for _ in self._columns]
+        for name, node in self._nodes.items():
+            here = self._column[name]
+            heights[here].append((node["y"], (name, here)))
+            last = max((self._column[target] for target in self._targets[name]), default=here)
+            low = max((self._nodes[target]["y"] for target in self._targets[name]), default=0)
+            for column in range(here + 1, last):
+                heights[column].append((max(node["y"], low) + 0.5, (name, column)))
+        before: dict[Item, list[Item]] = {}
+        for column, standing in enumerate(heights):
+            self._columns[column] = [item for _, item in sorted(standing)]
+            for item in self._columns[column]:
+                for target in self._following(item):
+                    before.setdefault(target, []).append(item)
+        for items in self._columns:
+            row = -1
+            for item in items:
+                row = max(row + 1, min((self._rows[source] for source in before.get(item, ())), default=0))
+                self._rows[item] = row
+
+    def _following(self, item: Item) -> list[Item]:
+        name, column = item
+        found = [(target, column + 1) for target in self._targets[name] if self._column[target] == column + 1]
+        if any(self._column[target] > column + 1 for target in self._targets[name]):
+            found.append((name, column + 1))
+        return found
+
+    def text(self, columns: int) -> str | None:
+        """The picture; None when it does not fit into so many columns, or cannot be drawn truly."""
+        height = max(self._rows.values()) + 1
+        if height > MOST_ROWS:
+            return None
+        lines = [""] * height
+        for column, items in enumerate(self._columns):
+            lines = self._with_column(lines, column, items)
+            if column + 1 < len(self._columns):
+                nets = self._nets(items)
+                if not assign_lanes(nets):
+                    return None
+                lines = [line + gap for line, gap in zip(lines, self._gap(nets, height), strict=True)]
+        lines = [line.rstrip() for line in lines]
+        return None if max(map(width, lines)) > columns else "\n".join(lines)
+
+    def _nets(self, items: list[Item]) -> list[Net]:
+        found: dict[frozenset[int], set[int]] = {}
+        for item in items:
+            targets = frozenset(self._rows[target] for target in self._following(item))
+            if targets:
+                found.setdefault(targets, set()).add(self._rows[item])
+        return [Net(sources, targets) for targets, sources in found.items()]
+
+    def _with_column(self, lines: list[str], column: int, items: list[Item]) -> list[str]:
+        style, texts = self._style, {}
+        for item in items:
+            name, node = item[0], self._nodes[item[0]]
+            if self._column[name] == column:
+                texts[self._rows[item]] = f" {style.mark(node['status'])} {_label(node, style)} "
+            else:
+                texts[self._rows[item]] = ""
+        wide = max(map(width, texts.values()))
+        leading = {self._rows[item] for item in items if self._following(item)}
+        out = []
+        for row, line in enumerate(lines):
+            text = texts.get(row, "")
+            fill = style.char("─", "-") if row in leading else " "
+            out.append(line + text + fill * (wide - width(text)))
+        return out
+
+    def _gap(self, nets: list[Net], height: int) -> list[str]:
+        """The lines between two columns. Where a line passes the lane of another net it is hidden behind it."""
+        wide = 2 * (max((net.lane for net in nets), default=-1) + 1) + 1
+        cells = [[" "] * wide for _ in range(height)]
+        for net in nets:
+            lane = wide if net.straight else 2 * net.lane + 1
+            for row in net.sources:
+                cells[row][:lane] = "─" * lane
+            for row in net.targets if not net.straight else ():
+                cells[row][lane:] = "─" * (wide - lane)
+        for net in nets:
+            for row in range(net.low, net.high + 1) if not net.straight else ():
+                cells[row][2 * net.lane + 1] = net.corner(row)
+        lines = ["".join(row) for row in cells]
+        return lines if self._style.unicode else ["".join(_PLAIN.get(char, "+") for char in line) for line in lines]
 
 
-def _label(node: Mapping[str, Any]) -> str:
-    count = f" ×{node['instances']}" if node["instances"] > 1 else ""
+def assign_lanes(nets: Sequence[Net]) -> bool:
+    """Give every net that is not straight a lane of its own where others overlap it; false when that cannot be done.
+
+    A net that comes in on a row must leave that row before another net goes out on it, else the two would be one
+    line: so its lane stands further left.
+    """
+    bent = [net for net in nets if not net.straight]
+    sources = {row: net for net in bent for row in net.sources}
+    left_of = {id(net): [sources[row] for row in net.targets if row in sources and sources[row] is not net]
+               for net in bent}  # fmt: skip
+    waiting = list(bent)
+    while waiting:
+        ready = [net for net in waiting if all(other.lane >= 0 for other in left_of[id(net)])]
+        if not ready:
+            return False
+        net = min(ready, key=lambda found: (found.high - found.low, found.low))
+        lane = max((other.lane + 1 for other in left_of[id(net)]), default=0)
+        while any(other.lane == lane and other.low <= net.high and net.low <= other.high for other in bent):
+            lane += 1
+        net.lane = lane
+        waiting.remove(net)
+    return True
+
+
+def _label(node: Mapping[str, Any], style: Style) -> str:
+    count = f" {style.char('×', 'x')}{node['instances']}" if node["instances"] > 1 else ""
     return clip(node["name"], LABEL) + count
 
 
-def _column_width(column: list[Mapping[str, Any]]) -> int:
-    return max(width(_label(node)) for node in column) + 2
-
-
-def _listed(reply: Mapping[str, Any], nodes: list[Mapping[str, Any]], style: Style) -> str:
+def _listed(reply: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], style: Style) -> str:
+    """One line per worker, with what it follows."""
     above: dict[str, list[str]] = {}
     for edge in reply["edges"]:
         above.setdefault(edge["target"], []).append(edge["source"])
-    arrow = style.char("←", "<-")
     lines = []
     for node in nodes:
         sources = above.get(node["name"], [])
-        more = f" … {len(sources) - 6} more" if len(sources) > 6 else ""
-        tail = f"  {style.paint(f'{arrow} ' + ', '.join(sources[:6]) + more, 'dim')}" if sources else ""
-        lines.append(f"{'  ' * min(8, round(node['x']))}{style.mark(node['status'])} {_label(node)}{tail}")
+        more = f" and {len(sources) - SOURCES} more" if len(sources) > SOURCES else ""
+        after = f"  {style.char('←', '<-')} {', '.join(sources[:SOURCES])}{more}" if sources else ""
+        indent = "  " * min(8, round(node["x"]))
+        line = f"{indent}{style.mark(node['status'])} {_label(node, style)}{style.paint(after, 'dim')}"
+        lines.append(style.fit(line))
     return "\n".join(lines)
-
-
-def _columns(reply: Mapping[str, Any], levels: list[list[Mapping[str, Any]]], style: Style) -> str:
-    """Every node on a row of its own column, the edges between neighbouring columns as lines."""
-    rows = 2 * max(len(column) for column in levels) - 1
-    place: dict[str, tuple[int, int]] = {}
-    for x, column in enumerate(levels):
-        free = rows - (2 * len(column) - 1)
-        for i, node in enumerate(column):
-            place[node["name"]] = (x, free // 2 + 2 * i)
-    gaps: list[list[set[str]]] = [[set() for _ in levels] for _ in range(rows)]
-    for edge in reply["edges"]:
-        (x, start), (_, end) = place[edge["source"]], place[edge["target"]]
-        _connect(gaps, x, start, end)
-    lines = []
-    for y in range(rows):
-        line = ""
-        for x, column in enumerate(levels):
-            space = _column_width(column)
-            node = next((node for node in column if place[node["name"]][1] == y), None)
-            text = f"{style.mark(node['status'])} {_label(node)}" if node is not None else ""
-            fill = style.char("─", "-") if node is not None and "l" in gaps[y][x] else " "
-            rest = space - width(text)
-            bridge = " " + fill * (rest - 1) if rest > 1 and fill != " " else " " * rest
-            line += text + bridge + _gap(gaps[y][x], style)
-        lines.append(line.rstrip())
-    return "\n".join(lines)
-
-
-def _connect(gaps: list[list[set[str]]], x: int, start: int, end: int) -> None:
-    gaps[start][x].add("l")
-    gaps[end][x].add("r")
-    low, high = sorted((start, end))
-    for y in range(low, high + 1):
-        if y > low:
-            gaps[y][x].add("u")
-        if y < high:
-            gaps[y][x].add("d")
-
-
-def _gap(sides: set[str], style: Style) -> str:
-    """Five characters between two columns."""
-    if not sides:
-        return "     "
-    left, right, up, down = ("l" in sides, "r" in sides, "u" in sides, "d" in sides)
-    table = {(1, 1, 0, 0): "─", (1, 1, 1, 0): "┴", (1, 1, 0, 1): "┬", (1, 1, 1, 1): "┼", (0, 1, 0, 1): "╭",
-             (0, 1, 1, 0): "╰", (0, 1, 1, 1): "├", (1, 0, 0, 1): "╮", (1, 0, 1, 0): "╯", (1, 0, 1, 1): "┤",
-             (0, 0, 1, 1): "│", (1, 0, 0, 0): "─", (0, 1, 0, 0): "─"}  # fmt: skip
-    corner = table.get((int(left), int(right), int(up), int(down)), " ")
-    if not style.unicode:
-        corner = "-" if corner == "─" else "|" if corner == "│" else " " if corner == " " else "+"
-    line = style.char("─", "-")
-    return f"{line * 2 if left else '  '}{corner}{line if right else ' '}{style.char('▸', '>') if right else ' '}"
-
-
-def timeline(reply: Mapping[str, Any], style: Style) -> str:
-    """One bar per attempt over the run's time: waiting, starting, running; the critical path is marked."""
-    bars = [bar for bar in reply["bars"] if bar["launched_at"] or bar["ended_at"]]
-    if not bars:
-        return f"{reply['run']['address']}: nothing has been started."
-    begin = min(bar["ready_at"] or bar["launched_at"] or bar["ended_at"] for bar in bars)
-    end = max(bar["ended_at"] or reply["run"]["completed_at"] or bar["launched_at"] or begin for bar in bars)
-    total = max(end - begin, 1e-6)
-    columns, _ = style.size()
-    longest = min(24, max(width(_name(bar)) for bar in bars))
-    space = max(20, columns - longest - 16)
-
-    def cell(stamp: float | None) -> int:
-        return round(((stamp or end) - begin) / total * (space - 1))
-
-    shown = bars if len(bars) <= 200 else sorted(bars, key=lambda bar: begin - (bar["ended_at"] or end)
-                                                 + (bar["started_at"] or end))[:200]  # fmt: skip
-    lines = [f"{style.paint(reply['run']['address'], 'bold')}  {duration(total)}"]
-    for bar in shown:
-        ready, sent, start, stop = (cell(bar[k]) for k in ("ready_at", "launched_at", "started_at", "ended_at"))
-        ready = sent if bar["ready_at"] is None else ready
-        text = " " * ready + style.char("░", ".") * (sent - ready) + style.char("▒", ":") * max(0, start - sent)
-        run = style.char("█", "#") * max(1, stop - start + 1) if bar["started_at"] else style.char("▏", "|")
-        mark = style.paint(style.char("◆", "*"), "bold") if bar["critical"] else " "
-        name = clip(_name(bar), longest)
-        took = duration((bar["ended_at"] or end) - (bar["started_at"] or bar["ended_at"] or end))
-        lines.append(f"{mark} {name}{' ' * (longest - width(name))} {text}{style.paint(run, bar['status'])} {took}")
-    if len(shown) < len(bars):
-        lines.append(f"  … the {len(shown)} longest of {len(bars)}; --out FILE.svg draws all")
-    lines.append(style.paint(f"  {style.char('░', '.')} waited for a slot  {style.char('▒', ':')} was being started  "
-                             f"{style.char('█', '#')} ran  {style.char('◆', '*')} critical path", "dim"))  # fmt: skip
-    return "\n".join(lines)
-
-
-def _name(bar: Mapping[str, Any]) -> str:
-    return bar["name"] + (f" ({bar['attempt']})" if bar["attempt"] > 1 else "")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from wattle.cli.board import FINAL, Board, worker_line
 from wattle.cli.conclusion import short_path, summary_line
-from wattle.cli.style import clean, clip, duration, shown, size
+from wattle.cli.style import clean, clip, duration, shown, size, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from wattle.cli.documents import Document
     from wattle.cli.style import Style
-    from wattle.core.errors import DocumentError, WattleError
+    from wattle.core.errors import DocumentError, Problem, WattleError
 
 MOST_UNITS = 200
 MOST_FAILURES = 20
+EXCERPT = 96
+"""Columns of a document's line that are shown."""
 UNTOLD = frozenset({"worker", "nonce", "boot", "pid_ns", "ticks", "at", "type"})
 """Fields of an event that its line tells already, or that only machines need."""
 
@@ -28,29 +31,32 @@ def error_text(error: WattleError, style: Style) -> str:
     return "\n".join(lines)
 
 
-def document_error_text(error: DocumentError, style: Style, *, file: str, text: str) -> str:
+def document_error_text(error: DocumentError, style: Style, document: Document | None) -> str:
     """Every problem with its place, the line's text and a caret."""
-    source = text.split("\n")
-    blocks = []
-    for problem in error.problems:
-        where = file
-        if problem.line:
-            where += f":{problem.line}:{problem.column}"
-        head = f"{style.paint(where, 'bold')}  {problem.path}: {problem.message}" if problem.path else \
-            f"{style.paint(where, 'bold')}  {problem.message}"
-        lines = [head]
-        if 0 < problem.line <= len(source):
-            found = source[problem.line - 1].rstrip()
-            start = max(0, problem.column - 70)
-            lines.append(f"    {clip(found[start:], 100)}")
-            if problem.column:
-                lines.append("    " + " " * (problem.column - 1 - start) + style.paint("^", "failed"))
-        if problem.hint:
-            lines.append(f"    {style.char('→', '->')} {problem.hint}")
-        blocks.append("\n".join(lines))
+    name = document.name if document is not None else "document"
+    source = document.text.split("\n") if document is not None else []
+    blocks = [_problem(problem, style, name, source) for problem in error.problems]
     count = len(error.problems)
-    blocks.append(style.paint(f"{count} problem{'s' if count != 1 else ''}; nothing was saved or started.", "failed"))
-    return "\n".join(blocks)
+    if not count:
+        return error_text(error, style)
+    told = f"{count} problem{'' if count == 1 else 's'} in {name}; nothing was saved or started."
+    return "\n".join([*blocks, style.paint(told, "failed")])
+
+
+def _problem(problem: Problem, style: Style, name: str, source: Sequence[str]) -> str:
+    where = f"{name}:{problem.line}:{problem.column}" if problem.line else name
+    what = f"{problem.path}: {problem.message}" if problem.path else problem.message
+    lines = [f"{style.paint(where, 'bold')}  {clean(what)}"]
+    if 0 < problem.line <= len(source):
+        start = max(0, problem.column - EXCERPT // 2)
+        text = clean(source[problem.line - 1].rstrip())[start:]
+        lines.append(f"    {clip(text, EXCERPT)}")
+        if problem.column:
+            before = width(text[: problem.column - 1 - start])
+            lines.append("    " + " " * before + style.paint("^", "failed"))
+    if problem.hint:
+        lines.append(f"    {style.char('→', '->')} {clean(problem.hint)}")
+    return "\n".join(lines)
 
 
 def workflows(reply: Mapping[str, Any], style: Style) -> str:
@@ -119,7 +125,8 @@ def _what(worker: Mapping[str, Any]) -> str:
     if command:
         return clip(command if isinstance(command, str) else " ".join(command), 60)
     text = worker.get("script") or worker.get("notebook") or ""
-    return clip(text.strip().split("\n")[0], 60)
+    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#!")]
+    return clip(clean(lines[0].strip() if lines else ""), 60)
 
 
 def _from(worker: Mapping[str, Any]) -> str:

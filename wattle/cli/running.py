@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from wattle.cli import documents, render
+from wattle.cli import render
 from wattle.cli.conclusion import summary_line
 from wattle.cli.follow import Follower
 from wattle.cli.grammar import is_file
@@ -37,8 +37,9 @@ def _saved(session: Session, target: str | None, need: str) -> str:
     if target is not None and not is_file(target):
         session.client(need)
         return target
-    fields = documents.read(target, args.format)
-    flow = session.ask(need, "create_workflow", **fields, name=args.name, replace=args.replace)
+    document = session.read(target, args.format)
+    flow = session.ask(need, "create_workflow", **document.fields(), source=document.source, name=args.name,
+                       replace=args.replace)  # fmt: skip
     for text in flow["warnings"]:
         print(f"{session.style.paint('warning', 'warn')}  {text}", file=sys.stderr)
     return str(flow["name"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from wattle import app
+from wattle.cli import documents
 from wattle.core.errors import InvalidRequest
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from wattle.app import Connection
     from wattle.cli.style import Style
+    from wattle.core.requests import Format
     from wattle.sdk.client import Client
     from wattle.settings import Settings
 
@@ -34,7 +36,14 @@ class Session:
         self.args = args
         self.style = style
         self.environ = environ
+        self.document: documents.Document | None = None
+        """The document that was read last: its problems are shown in its text."""
         self._connection: Connection | None = None
+
+    def read(self, path: str | None, form: Format | None) -> documents.Document:
+        """The document that is meant. Raises `NotFound` and `InvalidRequest`."""
+        self.document = documents.read(path, form)
+        return self.document
 
     def client(self, need: str = "read") -> Client:
         """A client that can do what is needed."""

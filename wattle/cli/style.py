@@ -148,9 +148,11 @@ def clean(text: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`0.1 s`, `12 s`, `3 min 05 s`, `2 h 07 min`."""
+    """`5 ms`, `0.1 s`, `12 s`, `3 min 05 s`, `2 h 07 min`."""
     if seconds is None:
         return ""
+    if 0 < seconds < 0.0495:
+        return f"{max(1, round(seconds * 1000))} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

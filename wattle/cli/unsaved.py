@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from wattle.cli import documents, picture, render
+from wattle.cli import picture, render
 from wattle.core.document import format_of, parse_document
 from wattle.core.document import render as document_text
 from wattle.core.errors import Conflict
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 def plan(session: Session) -> int:
     """What a start of this document would run; it is checked, and not saved."""
     args = session.args
-    fields = documents.read(args.target, args.format)
-    found = plan_of(fields["text"], fields["format"], fields["base_dir"], dict(args.params), args.jobs,
-                    session.settings)  # fmt: skip
+    document = session.read(args.target, args.format)
+    found = plan_of(document.text, document.form, document.folder, dict(args.params), args.jobs, session.settings)
     return session.say(found, render.plan)
 
 
@@ -36,8 +35,8 @@ def graph(session: Session) -> int:
 
 def read_graph(session: Session) -> dict[str, Any]:
     """The graph of the document that is meant. Raises `DocumentError`."""
-    fields = documents.read(session.args.target, session.args.format)
-    return graph_of(fields["text"], fields["format"], fields["base_dir"])
+    document = session.read(session.args.target, session.args.format)
+    return graph_of(document.text, document.form, document.folder)
 
 
 def export(session: Session) -> int:
