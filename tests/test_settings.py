@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import unmeasured
 from wattle import settings as st
 from wattle.core.errors import InvalidRequest, StorageError
 from wattle.settings import Settings, file_system, is_network, load, log_root, prepare_home
@@ -369,5 +370,5 @@ def test_a_runtime_folder_in_tmp_is_ours_or_refused(tmp_path: Path, monkeypatch:
 
 def test_settings_cost_little_to_import() -> None:
     code = "import sys, wattle.settings; wattle.settings.load(environ={}); print(*sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert {"msgspec", "dataclasses", "sqlalchemy", "tomllib", "asyncio", "ctypes", "subprocess"} & set(told) == set()
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=unmeasured())
+    assert {"msgspec", "dataclasses", "sqlalchemy", "tomllib", "asyncio", "ctypes", "subprocess"} & set(told.stdout.split()) == set()

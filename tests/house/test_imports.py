@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import unmeasured
 from tests.house.sources import PACKAGES, ROOT, Source, imports, names_used, sources, within
 
 LATE_IMPORTS = {
@@ -115,7 +116,7 @@ def test_every_exception_is_for_a_place_that_exists(places: dict[str, str]) -> N
 def brought_by(home: Path, *words: str) -> set[str]:
     """The modules that a command imports, by their outermost name and in full."""
     command = [sys.executable, "-X", "importtime", "-m", "wattle", "--home", str(home), *words]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=unmeasured())
     assert told.returncode == 0, told.stderr[-2000:]
     modules = set(re.findall(r"\|\s+([\w.]+)$", told.stderr, re.MULTILINE))
     assert "wattle.cli.main" in modules

@@ -1,9 +1,10 @@
 """Which ready workers are launched next, within every limit. Pure: it counts, it never waits.
 
 A *counter* is a name with a total: `slots` (the coordinator's limit), `run:7`, `group:7/train`, `cpus`, `memory`,
-`gpus`. An attempt takes its share of each counter from its launch to its end. Up to twice the total may be launched,
-so that the supervisor, which holds the totals themselves, always has the next process at hand; what is launched and
-not yet started can be withdrawn. A sequential run is never launched ahead, because the next worker is not known yet.
+`gpus`. An attempt takes its share of each counter from its launch to its end. Up to twice the total may be launched
+(a few more where workers take only milliseconds), so that the supervisor, which holds the totals themselves, always
+has the next process at hand; what is launched and not yet started can be withdrawn. A sequential run is never launched
+ahead, because the next worker is not known yet.
 
 Among runs the one with the fewest workers in flight is served first, ties by age; inside a run, in order of becoming
 ready.
@@ -19,6 +20,12 @@ from wattle.core.run import Run
 
 Limits = dict[str, tuple[float, float]]
 AHEAD = 2
+AHEAD_SECONDS, MOST_AHEAD = 0.02, 32
+"""Short workers are launched further ahead: as many as run within so many seconds, but at most so many."""
+SMOOTHING = 0.05
+
+
+RESOURCES = ("cpus", "memory", "gpus")
 
 
 class Dispatcher:
@@ -27,6 +34,9 @@ class Dispatcher:
     def __init__(self, totals: Mapping[str, float]) -> None:
         self.totals = dict(totals)
         self.used: dict[str, float] = {}
+        self.extra = 0.0
+        """How many more than twice the total may be in flight, because workers are short at the moment."""
+        self._mean = AHEAD_SECONDS
         self._held: dict[str, Limits] = {}
         self._limits: dict[tuple[int, str], Limits] = {}
 
@@ -61,11 +71,20 @@ class Dispatcher:
         self._held[nonce] = limits
         self._count(limits, +1)
 
-    def release(self, nonce: str) -> None:
-        """The attempt is over; releasing twice is harmless."""
+    def release(self, nonce: str) -> bool:
+        """The attempt is over; releasing twice is harmless. Whether it was held."""
         limits = self._held.pop(nonce, None)
         if limits is not None:
             self._count(limits, -1)
+        return limits is not None
+
+    def observe(self, seconds: float) -> None:
+        """A worker ran for so long. A queue of short ones lets many launches share one commit; it is worth some
+        hundredths of a second at most to whoever waits behind it."""
+        self._mean += SMOOTHING * (min(seconds, 1.0) - self._mean)
+        short = self._mean < AHEAD_SECONDS / 2
+        wanted = self.totals["slots"] * AHEAD_SECONDS / max(self._mean, 1e-4)
+        self.extra = min(float(MOST_AHEAD), wanted) if short else 0.0
 
     def forget(self, run: Run) -> None:
         """The run is closed."""
@@ -92,7 +111,8 @@ class Dispatcher:
                    for counter, (amount, total) in self.limits(run, index).items())  # fmt: skip
 
     def _room(self, counter: str, amount: float, total: float, ahead: int) -> bool:
-        return self.used.get(counter, 0) + amount <= total * ahead
+        extra = self.extra if ahead > 1 and counter not in RESOURCES else 0.0
+        return self.used.get(counter, 0) + amount <= total * ahead + extra
 
     def _count(self, limits: Limits, sign: int) -> None:
         for counter, (amount, _) in limits.items():
@@ -109,7 +129,7 @@ class Dispatcher:
             limits[f"run:{run.spec.id}"] = (1, self.run_limit(run))
         if worker.max_concurrent is not None:
             limits[f"group:{run.spec.id}/{worker.name}"] = (1, worker.max_concurrent)
-        for counter in ("cpus", "memory", "gpus"):
+        for counter in RESOURCES:
             amount = getattr(worker.resources, counter)
             if amount and counter in self.totals:
                 limits[counter] = (amount, self.totals[counter])
