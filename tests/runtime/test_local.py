@@ -74,6 +74,12 @@ class Desk:
         return int((self.runtime / "supervisor.lock").read_text())
 
 
+def members(nonce: str, group: int) -> list[int]:
+    """Who is left of an attempt."""
+    search = processes.Search(nonce, group, whole=True)
+    return [entry.pid for entry in processes.members([search], (os.getpid(),))[nonce]]
+
+
 def scene(tmp_path: Path, play: Callable[[Desk], Awaitable[None]]) -> None:
     """Play a scene with one desk; nothing of its supervisor is left afterwards."""
 
@@ -156,10 +162,10 @@ def test_a_stop_leaves_no_process_behind(tmp_path: Path, style: str) -> None:
     async def play(desk: Desk) -> None:
         desk.executor.start([desk.launch("w", "sh", "-c", f"{ESCAPES[style]}")])
         pid = await desk.started("w")
-        await until(lambda: len(processes.members(["nonce-w"], {"nonce-w": pid})["nonce-w"]) > 1)
+        await until(lambda: len(members("nonce-w", pid)) > 1)
         desk.executor.stop("nonce-w", 0.2)
         assert (await desk.end_of("w")).signal in {9, 15}
-        assert processes.members(["nonce-w"], {"nonce-w": pid})["nonce-w"] == []
+        assert members("nonce-w", pid) == []
 
     scene(tmp_path, play)
 
@@ -169,7 +175,7 @@ def test_what_is_left_in_the_group_after_a_normal_exit_is_ended_too(tmp_path: Pa
         desk.executor.start([desk.launch("w", "sh", "-c", "sleep 100 & exit 3")])
         pid = await desk.started("w")
         assert (await desk.end_of("w")).code == 3
-        assert processes.members(["nonce-w"], {"nonce-w": pid})["nonce-w"] == []
+        assert members("nonce-w", pid) == []
 
     scene(tmp_path, play)
 

@@ -2,6 +2,7 @@
 
 Laws: everything that is sent can be sent again (attempts carry nonces), so a broken connection is mended here and
 nobody else notices: connect, hear what happened since the last mark, send again what the supervisor does not know.
+Only a supervisor that kept its journal can say that; where the journal is gone, what was sent is lost, not sent again.
 What cannot be resolved here (no such program, no such Python) ends the attempt without asking the supervisor.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,16 +19,21 @@ from typing import Any
 
 import msgspec
 
-from wattle.core.errors import Unreachable
+from wattle.core.errors import StorageError, Unreachable
 from wattle.core.events import AnyEvent, WorkerExited, WorkerLost, WorkerNotStarted, WorkerStarted, WorkerWithdrawn
 from wattle.core.records import JournalMark, Launch, Usage
 from wattle.runtime.environment import CouldNotStart, find_executable, python_environment
-from wattle.runtime.supervisor.launch import launch_supervisor
+from wattle.runtime.supervisor.launch import launch_supervisor, reap_launched
 from wattle.runtime.usage import UsageMeter
 
 PROTOCOL = 1
 PATIENCE = 10.0
 LINE_LIMIT = 1 << 26
+PYTHONS_KEPT = 256
+NEEDED = frozenset({"nonce", "run", "worker", "attempt", "argv", "cwd", "env", "env_id", "stdout", "grace"})
+FIELDS = tuple(name for name in Launch.__struct_fields__ if name not in {"python", "setup"})
+SOCKET_PATH_BYTES = 103
+"""What every system takes: 107 on Linux, 103 on macOS."""
 Sink = Callable[[int, AnyEvent, JournalMark], None]
 
 
@@ -55,9 +61,17 @@ class LocalExecutor:
         self._idle = idle_seconds
         self._on_state = on_state
         self.supervisor_pid: int | None = None
+        self._keys: dict[str, str] = {}
+        """Environment id -> the name under which the supervisor has it: runs of one shell share one."""
         self._environments: dict[str, dict[str, str]] = {}
+        self._pythons: dict[object, dict[str, str]] = {}
         self._sent: dict[str, dict[str, Any]] = {}
         """Launches whose end was not heard yet."""
+        self._open: dict[str, tuple[int, str, int]] = {}
+        """Run, worker and attempt of all that has not ended, an earlier coordinator's included."""
+        self._unsent: set[str] = set()
+        """Those of them that no supervisor can have received."""
+        self._stops: dict[str, float] = {}
         self._pids: dict[str, tuple[int, int]] = {}
         self._meter = UsageMeter()
         self._unfinished = 0
@@ -72,7 +86,12 @@ class LocalExecutor:
     # ---- the port -------------------------------------------------------------------------------------------------
 
     async def connect(self, sink: Sink, mark: JournalMark | None, epoch: int, store_id: str) -> SupervisorState:
-        """Reach the supervisor (start it if there is none) and replay what came after `mark`. Raises Unreachable."""
+        """Reach the supervisor (start it if there is none) and replay what came after `mark`.
+
+        Raises:
+            Unreachable: no supervisor came; the message says why.
+            StorageError: the folder's path is too long for a socket.
+        """
         self._sink, self._epoch, self._store = sink, epoch, store_id
         self._mark = mark or JournalMark("", 0)
         reader, hello = await self._reach()
@@ -82,8 +101,12 @@ class LocalExecutor:
 
     def base_environment(self, env_id: str, variables: Mapping[str, str]) -> None:
         """Make a base environment known under an id, before the first launch that names it."""
-        self._environments[env_id] = dict(variables)
-        self._say({"do": "env", "id": env_id, "variables": self._environments[env_id]})
+        known = dict(variables)
+        key = hashlib.blake2b(msgspec.json.encode(known, order="sorted"), digest_size=8).hexdigest()
+        self._keys[env_id] = key
+        if key not in self._environments:
+            self._environments[key] = known
+            self._say({"do": "env", "id": key, "variables": known})
 
     def start(self, launches: Sequence[Launch]) -> None:
         """Queue these attempts. Each ends as started or not-started."""
@@ -95,14 +118,14 @@ class LocalExecutor:
                 self._refuse(launch, str(error))
                 continue
             self._sent[launch.nonce] = told
+            self._open[launch.nonce] = (launch.run, launch.worker, launch.attempt)
             ready.append(told)
-        if ready:
-            self._say({"do": "start", "launches": ready})
+        if ready and not self._say({"do": "start", "launches": ready}):
+            self._unsent.update(told["nonce"] for told in ready)
 
     def stop(self, nonce: str, grace: float) -> None:
         """Withdraw it if it is queued, else TERM, grace, KILL and sweep. Ends as withdrawn or exited."""
-        if nonce in self._sent:
-            self._sent[nonce]["stop"] = grace
+        self._stops[nonce] = grace
         self._say({"do": "stop", "nonce": nonce, "grace": grace})
 
     def acknowledge(self, mark: JournalMark) -> None:
@@ -140,26 +163,43 @@ class LocalExecutor:
 
     def _resolve(self, launch: Launch) -> dict[str, Any]:
         """The launch as the supervisor takes it, with its program found. Raises CouldNotStart."""
-        base = self._environments[launch.env_id]
+        key = self._keys[launch.env_id]
+        base = self._environments[key]
         env, argv = launch.env, launch.argv
         if launch.python is not None:
-            env = {**python_environment(launch.python, {**base, **env}, launch.cwd), **env}
+            env = {**env, **self._python(launch, key)}
         if launch.setup:
             argv = ("bash", "-euo", "pipefail", "-c", f'{launch.setup}\nexec "$@"', "wattle-setup", *argv)
         path = env.get("PATH", base.get("PATH", os.defpath))
-        told: dict[str, Any] = {name: getattr(launch, name) for name in launch.__struct_fields__}
+        told = {name: value for name in FIELDS if (value := getattr(launch, name)) or name in NEEDED}
         own = argv[0] in launch.scripts  # it will be written just before
-        told.update(env=env, argv=argv, executable=argv[0] if own else find_executable(argv[0], path, launch.cwd))
+        told.update(env_id=key, env=env, argv=argv,
+                    executable=argv[0] if own else find_executable(argv[0], path, launch.cwd))  # fmt: skip
         return told
+
+    def _python(self, launch: Launch, key: str) -> dict[str, str]:
+        """What selects the worker's Python, looked up once for all workers of one kind. Raises CouldNotStart."""
+        own = {name: value for name, value in launch.env.items() if not name.startswith("WATTLE_")}
+        known = (launch.python, key, launch.cwd, frozenset(own.items()))
+        if known not in self._pythons:
+            assert launch.python is not None
+            found = python_environment(launch.python, {**self._environments[key], **own}, launch.cwd)
+            if len(self._pythons) >= PYTHONS_KEPT:
+                self._pythons.clear()
+            self._pythons[known] = found
+        return self._pythons[known]
 
     def _refuse(self, launch: Launch, message: str) -> None:
         assert self._sink is not None
         event = WorkerNotStarted(at=time.time(), worker=launch.worker, attempt=launch.attempt, message=message)
         self._sink(launch.run, event, self._mark)
 
-    def _say(self, message: dict[str, Any]) -> None:
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(msgspec.json.encode(message) + b"\n")
+    def _say(self, message: dict[str, Any]) -> bool:
+        """Send it; whether there was a connection to send it on."""
+        if self._writer is None or self._writer.is_closing():
+            return False
+        self._writer.write(msgspec.json.encode(message) + b"\n")
+        return True
 
     # ---- what is heard --------------------------------------------------------------------------------------------
 
@@ -171,44 +211,65 @@ class LocalExecutor:
             if not line.endswith(b"\n"):
                 reader = await self._mend()
                 continue
-            message = json.loads(line)
+            message = msgspec.json.decode(line)
             if "error" in message:
                 self._on_state(f"the supervisor refuses: {message['error']}")
                 return
-            for record in message["events"]:
+            if "note" in message:
+                self._on_state(message["note"])
+            for record in message.get("events", ()):
                 self._heard(record)
 
     async def _mend(self) -> asyncio.StreamReader:
         """The connection broke: find the supervisor again, or its successor."""
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
         self._on_state("the supervisor was lost; looking for its successor")
+        journal = self._mark.journal
         while True:
             try:
                 reader, hello = await self._reach()
+                break
             except Unreachable as error:
                 self._on_state(error.message)
                 await asyncio.sleep(1.0)
-                continue
-            self._heard_hello(hello)
-            for env_id, variables in self._environments.items():
-                self._say({"do": "env", "id": env_id, "variables": variables})
-            known = set(hello["known"])
-            again = [told for nonce, told in self._sent.items() if nonce not in known]
-            self._say({"do": "busy", "unfinished": self._unfinished})
-            self._say({"do": "start", "launches": again})
-            for nonce, told in self._sent.items():
-                if "stop" in told:
-                    self._say({"do": "stop", "nonce": nonce, "grace": told["stop"]})
-            self._on_state("the supervisor was replaced; everything goes on")
-            return reader
+        self._heard_hello(hello)
+        for key, variables in self._environments.items():
+            self._say({"do": "env", "id": key, "variables": variables})
+        self._say({"do": "busy", "unfinished": self._unfinished})
+        unknown = self._open.keys() - set(hello["known"])
+        if hello["journal"] != journal:
+            for nonce in unknown - self._unsent:
+                self._lost(nonce)
+        self._unsent.clear()
+        self._say({"do": "start", "launches": [told for nonce, told in self._sent.items() if nonce in unknown]})
+        for nonce, grace in self._stops.items():
+            self._say({"do": "stop", "nonce": nonce, "grace": grace})
+        self._on_state("the supervisor was replaced; everything goes on")
+        return reader
+
+    def _lost(self, nonce: str) -> None:
+        assert self._sink is not None
+        run, worker, attempt = self._open[nonce]
+        self._forget(nonce)
+        message = "the supervisor's journal is gone, so its outcome cannot be known"
+        self._sink(run, WorkerLost(at=time.time(), worker=worker, attempt=attempt, message=message), self._mark)
+
+    def _forget(self, nonce: str) -> None:
+        for seen in (self._sent, self._open, self._pids, self._stops):
+            seen.pop(nonce, None)
 
     def _heard_hello(self, hello: dict[str, Any]) -> None:
+        reap_launched()
         self.supervisor_pid = hello["pid"]
         if hello["journal"] != self._mark.journal:
             self._mark = JournalMark(hello["journal"], 0)
         for record in hello["events"]:
             self._heard(record)
+        self._pids = {task["nonce"]: (task["pid"], task["ticks"]) for task in hello["open"] if task["pid"]}
+        for task in hello["open"]:
+            self._open[task["nonce"]] = (task["run"], task["worker"], task["attempt"])
 
     def _heard(self, record: dict[str, Any]) -> None:
         assert self._sink is not None
@@ -217,8 +278,7 @@ class LocalExecutor:
         if kind == "S":
             self._pids[nonce] = (record["pid"], record["ticks"])
         else:
-            self._sent.pop(nonce, None)
-            self._pids.pop(nonce, None)
+            self._forget(nonce)
         self._sink(record["run"], event_of(record), self._mark)
 
     # ---- the connection -------------------------------------------------------------------------------------------
@@ -226,6 +286,8 @@ class LocalExecutor:
     async def _reach(self) -> tuple[asyncio.StreamReader, dict[str, Any]]:
         """A connection and the answer to hello. Raises Unreachable."""
         path = str(self._folder / "supervisor.sock")
+        if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+            raise StorageError(f"The path {path} is too long for a socket.", "choose a shorter folder with --home")
         deadline = time.monotonic() + PATIENCE
         launched_at = 0.0
         said = "it does not answer"
@@ -238,7 +300,11 @@ class LocalExecutor:
                     launch_supervisor(self._folder, self._idle)
                 await asyncio.sleep(0.01)
                 continue
-            answer = await self._greet(reader, writer)
+            writer.write(self._hello())
+            line = b""
+            with contextlib.suppress(OSError, ValueError):
+                line = await reader.readline()
+            answer = msgspec.json.decode(line) if line.endswith(b"\n") else {"error": "it hung up"}
             if "hello" in answer:
                 self._writer = writer
                 return reader, answer
@@ -251,19 +317,12 @@ class LocalExecutor:
                           f"look at {self._folder / 'supervisor.log'}")  # fmt: skip
 
 
-    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> dict[str, Any]:
-        """Say hello; the answer, or an error when it is killed in the middle of it."""
-        writer.write(msgspec.json.encode({
+    def _hello(self) -> bytes:
+        return msgspec.json.encode({
             "do": "hello", "protocol": PROTOCOL, "store": self._store, "epoch": self._epoch,
             "journal": self._mark.journal, "seq": self._mark.seq, "restart": self._restart,
             "environment": self._restart_environment, "on_exit": self._on_exit,
-        }) + b"\n")  # fmt: skip
-        try:
-            line = await reader.readline()
-        except (OSError, ValueError):
-            line = b""
-        answer: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {"error": "it hung up"}
-        return answer
+        }) + b"\n"  # fmt: skip
 
 
 def event_of(record: Mapping[str, Any]) -> AnyEvent:

@@ -6,11 +6,14 @@ import json
 import os
 import socket
 import struct
-import sys
 from typing import Any
 
 MAX_BUFFER = 32 << 20
 """A client that lets so much pile up is dropped; it comes back and is told again from the journal."""
+
+
+LOCAL_PEERCRED = 1
+"""macOS and the BSDs: a `struct xucred`, whose first fields are a version and the user id."""
 
 
 class Line:
@@ -21,6 +24,8 @@ class Line:
         self.sock = sock
         self.open = True
         self.out = bytearray()
+        self.said = ""
+        """The last sentence that it was told."""
         self._in = bytearray()
 
     def read(self) -> list[dict[str, Any]]:
@@ -75,7 +80,8 @@ class Line:
 
 def peer_is_owner(sock: socket.socket) -> bool:
     """Whether the other end is a process of this user."""
-    if sys.platform == "linux":
+    if hasattr(socket, "SO_PEERCRED"):
         _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        return bool(uid == os.getuid())
-    return True
+    else:
+        _, uid = struct.unpack_from("Ii", sock.getsockopt(0, LOCAL_PEERCRED, 76))
+    return bool(uid == os.getuid())

@@ -1,18 +1,22 @@
 """What the process table says: who a process is, who belongs to an attempt, who is alive.
 
-Linux has `/proc`; elsewhere these answer what little they can (`ticks` 0, no descendants), and the supervisor works
-with process groups alone.
+Laws: a bare process id is nobody; with its start ticks it is somebody, and a signal to anyone but our own unreaped
+child is sent only after that was looked at again. Linux has `/proc`; elsewhere these answer what little they can
+(`ticks` 0, an empty table), and the supervisor works with process groups alone.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable
+import signal
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 TAG = b"WATTLE_TASK="
 DEAD = (b"Z", b"X")
 SUBREAPER = 36
+HAS_PROC = os.path.isdir("/proc/self")
 
 
 class Entry:
@@ -29,9 +33,9 @@ class Entry:
 
 
 def look(pid: int) -> Entry | None:
-    """What is known of a process; None when there is none."""
+    """What is known of a process, zombies included; None when there is none."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
@@ -41,7 +45,7 @@ def look(pid: int) -> Entry | None:
 def table() -> dict[int, Entry]:
     """All processes."""
     found = {}
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+    for name in os.listdir("/proc") if HAS_PROC else ():
         if name.isdigit():
             entry = look(int(name))
             if entry is not None:
@@ -51,71 +55,114 @@ def table() -> dict[int, Entry]:
 
 def alive(pid: int, ticks: int) -> bool:
     """Whether this very process runs: the same start time, and no zombie."""
+    if not HAS_PROC:
+        return _try(os.kill, pid, 0)
     entry = look(pid)
-    if entry is None:
-        return not os.path.isdir("/proc") and _signalable(pid)
-    return entry.state not in DEAD and (not ticks or entry.ticks == ticks)
+    return entry is not None and entry.state not in DEAD and (not ticks or entry.ticks == ticks)
 
 
 def tag_of(pid: int) -> str:
     """The `WATTLE_TASK` of a process; empty when it has none or hides it."""
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            variables = file.read().split(b"\0")
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            variables = b"\0" + file.readall()
     except OSError:
         return ""
-    return next((v[len(TAG):].decode() for v in variables if v.startswith(TAG)), "")
+    return variables.partition(b"\0" + TAG)[2].partition(b"\0")[0].decode(errors="replace")
 
 
-def members(nonces: Iterable[str], groups: dict[str, int]) -> dict[str, list[int]]:
-    """Who belongs to each attempt, in one pass: by process group, by tag, and all that descend from these.
-    `groups` maps a nonce to its process group. Zombies and this process are left out."""
-    wanted = set(nonces)
+def nonce_of(tag: str) -> str:
+    """The nonce at the end of a tag."""
+    return tag.rpartition("/")[2]
+
+
+# ---- who belongs to an attempt --------------------------------------------------------------------------------
+
+
+class Search:
+    """Whose processes are looked for: its process group; with `whole` also all who carry its tag, and all that descend
+    from these or from the leader, wherever they went. `known` are members seen before: (pid, ticks)."""
+
+    __slots__ = ("group", "known", "nonce", "whole")
+
+    def __init__(self, nonce: str, group: int, *, whole: bool, known: Collection[tuple[int, int]] = ()) -> None:
+        self.nonce = nonce
+        self.group = group
+        self.whole = whole
+        self.known = known
+
+
+def members(searches: Collection[Search], spared: Collection[int]) -> dict[str, list[Entry]]:
+    """Who is alive of each attempt, in one pass over the process table. `spared` never belong to anyone."""
     entries = table()
-    me = os.getpid()
-    owner: dict[int, str] = {}
-    by_group = {groups[nonce]: nonce for nonce in wanted if nonce in groups}
+    owner = {pid: search.nonce for search in searches for pid, ticks in search.known
+             if pid in entries and entries[pid].ticks == ticks}  # fmt: skip
+    owner.update(dict.fromkeys(spared, ""))
+    groups = {search.group: search.nonce for search in searches if search.group}
+    whole = {search.nonce for search in searches if search.whole}
     for entry in entries.values():
-        if entry.pid == me or entry.state in DEAD:
-            continue
-        nonce = by_group.get(entry.group) or tag_of(entry.pid).rpartition("/")[2]
-        if nonce in wanted:
-            owner[entry.pid] = nonce
-    for entry in entries.values():
-        _inherit(entry, entries, owner, me)
-    found: dict[str, list[int]] = {nonce: [] for nonce in wanted}
+        if entry.pid not in owner and entry.state not in DEAD and (whole or entry.group in groups):
+            nonce = _marked(entry, groups, whole)
+            if nonce:
+                owner[entry.pid] = nonce
+    for entry in entries.values() if whole else ():
+        _inherit(entry, entries, owner, whole)
+    found: dict[str, list[Entry]] = {search.nonce: [] for search in searches}
     for pid, nonce in owner.items():
-        if nonce:
-            found[nonce].append(pid)
+        if nonce in found and pid in entries and entries[pid].state not in DEAD:
+            found[nonce].append(entries[pid])
     return found
 
 
-def _inherit(entry: Entry, entries: dict[int, Entry], owner: dict[int, str], me: int) -> None:
-    """A process without a tag belongs to whom its nearest owned ancestor belongs."""
+def _marked(entry: Entry, groups: dict[int, str], whole: set[str]) -> str:
+    """Whose it is by its group or its tag; empty for nobody's."""
+    tagged, of_group = nonce_of(tag_of(entry.pid)), groups.get(entry.group, "")
+    if of_group and tagged in {"", of_group}:
+        return of_group
+    return tagged if tagged in whole else ""  # with another tag, a group's number is used again
+
+
+def _inherit(entry: Entry, entries: dict[int, Entry], owner: dict[int, str], whole: set[str]) -> None:
+    """A process without a mark of its own belongs to whom its nearest owned ancestor belongs."""
     path = []
     at: Entry | None = entry
-    while at is not None and at.pid not in owner and at.pid > 1 and at.pid != me:
+    while at is not None and at.pid not in owner and at.pid > 1:
         path.append(at.pid)
         at = entries.get(at.parent)
     nonce = owner.get(at.pid, "") if at is not None else ""
     for pid in path:
-        if entries[pid].state not in DEAD:
-            owner[pid] = nonce
+        owner[pid] = nonce if nonce in whole else ""
 
 
-def send(pids: Iterable[int], number: int) -> None:
-    """Signal these processes; who is gone is gone."""
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):
-            continue
+# ---- signals --------------------------------------------------------------------------------------------------
+
+
+def send(entry: Entry, number: int) -> None:
+    """Signal this very process: its identity is looked at again while a descriptor holds on to it."""
+    try:
+        descriptor = os.pidfd_open(entry.pid)
+    except (AttributeError, OSError):
+        now = look(entry.pid)
+        if now is not None and now.ticks == entry.ticks:
+            _try(os.kill, entry.pid, number)
+        return
+    try:
+        now = look(entry.pid)
+        if now is not None and now.ticks == entry.ticks:
+            _try(signal.pidfd_send_signal, descriptor, number)
+    finally:
+        os.close(descriptor)
 
 
 def send_group(group: int, number: int) -> bool:
-    """Signal a process group; whether there was one."""
+    """Signal a process group; whether there is one. 0 only asks."""
+    return _try(os.killpg, group, number)
+
+
+def _try(call: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether there was somebody: who may not be signalled is there."""
     try:
-        os.killpg(group, number)
+        call(*arguments)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -123,14 +170,7 @@ def send_group(group: int, number: int) -> bool:
     return True
 
 
-def _signalable(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+# ---- this machine ---------------------------------------------------------------------------------------------
 
 
 def become_subreaper() -> bool:
@@ -139,6 +179,15 @@ def become_subreaper() -> bool:
         return bool(ctypes.CDLL(None, use_errno=True).prctl(SUBREAPER, 1, 0, 0, 0) == 0)
     except (AttributeError, OSError):
         return False
+
+
+def children() -> Iterable[int]:
+    """Our own children, dead ones included (Linux)."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return []
 
 
 def boot_id() -> str:

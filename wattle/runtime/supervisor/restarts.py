@@ -12,6 +12,8 @@ from typing import Any
 
 AFTER = 2.0
 MOST, WITHIN = 3, 600.0
+PATIENCE = 10.0
+"""Seconds that a coordinator has to come once it was started."""
 
 
 class Restarts:
@@ -22,7 +24,6 @@ class Restarts:
         self._folder = folder
         self._told: dict[str, Any] = {"restart": [], "environment": {}, "on_exit": "pause"}
         self.unfinished = 0
-        self.resting = False
         self._alone_since: float | None = None
         self._tries: deque[float] = deque(maxlen=MOST)
         with contextlib.suppress(OSError, ValueError, KeyError):
@@ -31,15 +32,18 @@ class Restarts:
             self.unfinished = int(self._told["unfinished"])
 
     @property
-    def hopeful(self) -> bool:
-        """Whether another start may still be tried."""
-        return bool(self._told["restart"]) and self._told["on_exit"] == "resume" and (
-            len(self._tries) < MOST or time.monotonic() - self._tries[0] < WITHIN)  # fmt: skip
+    def waiting(self) -> bool:
+        """Whether another coordinator may still be started, or has been and may still come."""
+        return bool(self.unfinished and self._told["restart"] and self._told["on_exit"] == "resume" and (
+            not self._tired or time.monotonic() - self._tries[-1] < PATIENCE))  # fmt: skip
+
+    @property
+    def _tired(self) -> bool:
+        return len(self._tries) == MOST and time.monotonic() - self._tries[0] < WITHIN
 
     def hello(self, restart: list[str], environment: dict[str, str], on_exit: str) -> None:
         """A coordinator is there, and says how to start the next one."""
         self._told = {"restart": restart, "environment": environment, "on_exit": on_exit}
-        self.resting = False
         self._alone_since = None
         self._keep()
 
@@ -51,25 +55,23 @@ class Restarts:
 
     def rest(self) -> None:
         """It leaves in good order, and has arranged what comes next."""
-        self.resting = True
         self.unfinished = 0
         self._keep()
 
     def tick(self, *, driven: bool) -> None:
         """Start one if it is time."""
-        if driven or not self.unfinished or self.resting or not self._told["restart"]:
+        if driven or not self.unfinished or not self.waiting:
             self._alone_since = None
             return
         now = time.monotonic()
         if self._alone_since is None:
             self._alone_since = now
-        tired = len(self._tries) == MOST and now - self._tries[0] < WITHIN
-        if self._told["on_exit"] != "resume" or tired or now - self._alone_since < AFTER:
+        if self._tired or now - self._alone_since < AFTER:
             return
         self._tries.append(now)
-        self._alone_since = now + 8.0  # it gets ten seconds to come
+        self._alone_since = now + PATIENCE - AFTER
         log = os.open(os.path.join(self._folder, "coordinator.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             subprocess.Popen(self._told["restart"], env=self._told["environment"], stdin=subprocess.DEVNULL,
                              stdout=log, stderr=log, cwd="/", start_new_session=True).returncode = 0  # fmt: skip
         os.close(log)

@@ -34,7 +34,8 @@ class LibrarySpawn:
     name = "posix_spawn"
 
     def __init__(self) -> None:
-        self._c = ctypes.CDLL(None, use_errno=True)
+        self._c = ctypes.PyDLL(None)  # keeps the interpreter's lock: these calls are shorter than giving it away
+        self._spawn = ctypes.CDLL(None).posix_spawn  # gives it away
         self._chdir = self._c.posix_spawn_file_actions_addchdir_np  # AttributeError where there is none
         defaults = ctypes.create_string_buffer(SIGSET_BYTES)
         nothing = ctypes.create_string_buffer(SIGSET_BYTES)
@@ -65,7 +66,7 @@ class LibrarySpawn:
             argv = (ctypes.c_char_p * (len(words) + 1))(*map(fs, words), None)
             envp = (ctypes.c_char_p * (len(env) + 1))(*env, None)
             pid = ctypes.c_int()
-            check(c.posix_spawn(ctypes.byref(pid), fs(words[0]), actions, self._attributes, argv, envp))
+            check(self._spawn(ctypes.byref(pid), fs(words[0]), actions, self._attributes, argv, envp))
             return pid.value
         finally:
             c.posix_spawn_file_actions_destroy(actions)
