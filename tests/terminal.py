@@ -56,6 +56,10 @@ class Terminal:
         """Who coordinates, as the state root says."""
         return dict(json.loads((self.home / "holder.json").read_text()))
 
+    def coordinator(self) -> int:
+        """The coordinator's process id."""
+        return int(self.holder()["pid"])
+
     def supervisor(self) -> int:
         """The supervisor's process id."""
         return int((self.home / "run" / "supervisor.lock").read_text().split()[0])
@@ -86,7 +90,7 @@ class Terminal:
 
     def _left(self) -> list[int]:
         found = []
-        for look in (lambda: int(self.holder()["pid"]), self.supervisor):
+        for look in (self.coordinator, self.supervisor):
             try:
                 found.append(look())
             except (OSError, ValueError, KeyError, IndexError):

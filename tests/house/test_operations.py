@@ -9,7 +9,7 @@ import typing
 
 import pytest
 
-from wattle.cli import grammar
+from wattle.cli import grammar, words
 from wattle.coordinator.service import Service
 from wattle.core import replies, requests
 from wattle.core.operations import BY_NAME, LOCAL, OPERATIONS, Operation
@@ -57,7 +57,7 @@ def test_the_web_has_a_route_for_it(operation: Operation) -> None:
 @each
 def test_words_reach_it_and_are_verbs(operation: Operation) -> None:
     assert operation.words
-    assert set(operation.words) <= set(grammar.VERBS)
+    assert set(operation.words) <= set(words.VERBS)
     assert operation.access in {"read", "write", "execute"}
     assert operation.help[0].isupper()
     assert not operation.help.endswith(".")
@@ -71,12 +71,12 @@ def test_no_public_method_of_the_service_is_outside_the_table() -> None:
 
 def test_every_verb_of_the_grammar_has_a_row_or_is_local() -> None:
     reached = {word for operation in OPERATIONS for word in operation.words} | set(LOCAL)
-    assert set(grammar.VERBS) == reached
-    assert set(grammar.ALIASES.values()) <= set(grammar.VERBS)
-    assert not set(grammar.ALIASES) & set(grammar.VERBS)
+    assert set(words.VERBS) == reached
+    assert set(words.ALIASES.values()) <= set(words.VERBS)
+    assert not set(words.ALIASES) & set(words.VERBS)
 
 
-@pytest.mark.parametrize("verb", grammar.VERBS)
+@pytest.mark.parametrize("verb", words.VERBS)
 def test_every_verb_has_a_parser_and_a_line_of_help(verb: str) -> None:
-    assert grammar.summary(verb)
+    assert words.summary(verb)
     assert verb in grammar.parser_for(verb).format_usage()

@@ -11,10 +11,10 @@ import pytest
 
 import wattle
 from tests.house.sources import PACKAGES, ROOT, Source, dotted, names_used, sources
-from wattle.cli import grammar
+from wattle.cli import words
 
 DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
-KNOWN = {*grammar.VERBS, *grammar.ALIASES, *grammar.HIDDEN, "help"}
+KNOWN = {*words.VERBS, *words.ALIASES, *words.HIDDEN, "help"}
 LATER = {"serve"}
 """Verbs of later versions that a text may name."""
 UNSAFE_CALLS = {"eval", "exec", "os.system", "os.popen", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
