@@ -29,8 +29,10 @@ def chain(terminal: Terminal) -> str:
     """Five workers in a row; each writes a witness line. The third fails once before it succeeds."""
     witness = terminal.folder / "witness"
     flaky = f'echo w2 >> "{witness}"; test "$WATTLE_ATTEMPT" = 2'
-    workers: dict[str, Any] = {f"w{i}": {"command": ["sh", "-c", f'echo w{i} >> "{witness}"'], "needs": [f"w{i - 1}"] if i else []}
-               for i in range(5)}  # fmt: skip
+    workers: dict[str, Any] = {
+        f"w{i}": {"command": ["sh", "-c", f'echo w{i} >> "{witness}"'], "needs": [f"w{i - 1}"] if i else []}
+        for i in range(5)
+    }
     workers["w2"] = {"command": ["sh", "-c", flaky], "needs": ["w1"], "retries": 1}
     return terminal.write("chain.json", {"name": "chain", "workers": workers})
 

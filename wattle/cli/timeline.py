@@ -56,7 +56,7 @@ class _Scale:
 
     def cell(self, stamp: float | None) -> int:
         """The cell of a time; None is now."""
-        share = ((self._now if stamp is None else stamp) - self._begin) / self._span
+        share: float = ((self._now if stamp is None else stamp) - self._begin) / self._span
         return min(self._cells, max(0, round(share * self._cells)))
 
     def bar(self, bar: Mapping[str, Any], style: Style) -> str:
@@ -73,4 +73,4 @@ class _Scale:
 
 
 def _name(bar: Mapping[str, Any]) -> str:
-    return bar["name"] + (f" ({bar['attempt']})" if bar["attempt"] > 1 else "")
+    return str(bar["name"]) + (f" ({bar['attempt']})" if bar["attempt"] > 1 else "")
