@@ -14,12 +14,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
+import pytest
+
 from tests.helpers import DEADLINE, until
 from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.recovery import recover
 from wattle.coordinator.service import Service
 from wattle.core import replies as rp
-from wattle.core.errors import StorageError
+from wattle.core.errors import StorageError, WattleError
 from wattle.core.events import AnyEvent
 from wattle.core.ports import Executor, Logs, Store
 from wattle.core.records import Batch, Launch
@@ -226,6 +228,18 @@ class Desk:
         self.hands.exited(nonce, code, **fields)
         await self.settle()
 
+    async def produce(self, worker: str, **texts: str) -> dict[str, Path]:
+        """The newest attempt of a worker writes its outputs, which the supervisor sees, and ends well."""
+        launch = self.hands.launched[self.hands.nonce(worker)]
+        paths = {port: Path(launch.outputs[port]) for port in texts}
+        seen: dict[str, tuple[int, int] | None] = dict.fromkeys(launch.outputs)
+        for port, path in paths.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(texts[port], encoding="utf-8")
+            seen[port] = (path.stat().st_size, path.stat().st_mtime_ns)
+        await self.finish(worker, outputs=seen)
+        return paths
+
     async def phases(self, workflow: str = "etl") -> dict[str, str]:
         """Phase by instance."""
         reply = await self.ask("list_workers", workflow=workflow)
@@ -285,6 +299,16 @@ async def collect(replies: AsyncIterator[Any], enough: Callable[[list[Any]], boo
             if enough(found):
                 break
     return found
+
+
+async def refusal(desk: Desk, operation: str, **fields: Any) -> WattleError:
+    """The error that an operation answers with."""
+    stream = operation.startswith(("follow", "watch"))
+    asked = collect(desk.follow(operation, **fields)) if stream else desk.ask(operation, **fields)
+    with pytest.raises(WattleError) as caught:
+        await asked
+    assert caught.value.message
+    return caught.value
 
 
 class Reader:

@@ -45,6 +45,12 @@ class History:
             raise InvalidRequest(f"'{address}' names a worker where a workflow or run is meant.", f"write {parsed.run}")
         return parsed.workflow, parsed.number
 
+    async def known(self, address: str) -> tuple[str, int | None]:
+        """As `parse`, of what is there. Raises NotFound."""
+        name, number = self.parse(address)
+        await (self.workflow(name, deleted=True) if number is None else self.record(name, number))
+        return name, number
+
     def seq(self) -> int:
         """The newest durable event."""
         return self.coordinator.seq if self.coordinator is not None else self.store.last_seq()

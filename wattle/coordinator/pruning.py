@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import defaultdict
 
+from wattle.core.errors import InvalidRequest
 from wattle.core.places import run_dir, run_log_dir
 from wattle.core.ports import Store
 from wattle.core.records import RunHead
@@ -26,7 +27,13 @@ class Pruner:
         self._active = active
 
     def prune(self, request: PruneRuns) -> Pruned:
-        """List what would go, or (`dry_run` false) let it go: rows first, so that a kill leaves only files."""
+        """List what would go, or (`dry_run` false) let it go: rows first, so that a kill leaves only files.
+
+        Raises InvalidRequest when a number makes no sense.
+        """
+        if request.keep < 0 or request.older_than < 0:
+            raise InvalidRequest("how many runs are kept, and how old the others are, cannot be negative",
+                                 "give 0 or more")  # fmt: skip
         chosen = self._choose(request)
         folders = {head.id: self._folders(head) for head in chosen}
         size = sum(_size(folder) for paths in folders.values() for folder in paths)

@@ -193,9 +193,8 @@ class Service:
 
     async def stop_workflow(self, request: rq.StopWorkflow) -> rp.RunDetail:
         driver = self._driver()
-        name, number = self.history.parse(request.workflow)
         async with driver.lock:
-            live = await self._active(name, number)
+            live = await self._active(request.workflow)
             live.grace = starting.checked_grace(request.grace)
             driver.post(live.run.spec.id, ev.StopRequested(at=driver.clock.now()))
             await driver.settled()
@@ -324,8 +323,7 @@ class Service:
     # ---- events, health, housekeeping -----------------------------------------------------------------------
 
     async def follow_events(self, request: rq.FollowEvents) -> AsyncIterator[rp.EventLine]:
-        name, number = self.history.parse(request.workflow)
-        await self.history.record(name, number) if number is not None else await self._workflow(name, deleted=True)
+        name, number = await self.history.known(request.workflow)
         async for line in self.history.events(name, number, request.after, follow=request.follow):
             yield line
 
@@ -339,6 +337,8 @@ class Service:
     async def prune_runs(self, request: rq.PruneRuns) -> rp.Pruned:
         driver = self._driver()
         async with driver.lock:
+            if request.workflow is not None:
+                await self._workflow(self._definition_name(request.workflow), deleted=True)
             await driver.settled()
             pruner = Pruner(self.store, self.log_root, driver.clock.now(), set(driver.runs))
             return await asyncio.to_thread(pruner.prune, request)
@@ -421,13 +421,12 @@ class Service:
     def _live(self, name: str, number: int) -> LiveRun | None:
         return self.history.live(name, number)
 
-    async def _active(self, name: str, number: int | None) -> LiveRun:
+    async def _active(self, address: str) -> LiveRun:
         driver = self._driver()
-        await self.history.record(name, number) if number is not None else await self._workflow(name, deleted=True)
+        name, number = await self.history.known(address)
         found = [live for live in driver.runs.values() if live.run.spec.workflow.casefold() == name.casefold()
                  and number in {None, live.run.spec.number}]  # fmt: skip
         if not found:
-            address = name if number is None else f"{name}@{number}"
             raise Conflict(f"{address} is not running.", f"wattle runs {name}", code="not-running")
         return max(found, key=lambda live: live.run.spec.number)
 
@@ -440,9 +439,8 @@ class Service:
 
     async def _tell_worker(self, workflow: str, worker: str, *, restart: bool) -> rp.RunDetail:
         driver = self._driver()
-        name, number = self.history.parse(workflow)
         async with driver.lock:
-            live = await self._active(name, number)
+            live = await self._active(workflow)
             indexes = live.run.name_to_indexes(worker)
             if not indexes:
                 raise self.history.no_worker(live.run, worker)

@@ -11,7 +11,7 @@ import msgspec
 
 from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.live import LiveRun
-from wattle.coordinator.recovery import live_run
+from wattle.coordinator.recovery import live_run, origins
 from wattle.core import events as ev
 from wattle.core import graph
 from wattle.core.binding import bind_environment
@@ -216,7 +216,7 @@ def alone(store: Store, record: WorkflowRecord, name: str, environment: Mapping[
         earlier = store.run(record.name, head.number)
         if earlier is None:
             continue
-        reused = _takeover(store, earlier, reduced, name, sources)
+        reused = _takeover(store, earlier, reduced, by_name[name], sources)
         if reused is not None:
             return Start(reduced, params=earlier.spec.params, environment=environment, rows=earlier.spec.rows,
                          options=RunOptions(origin=origin, reused=reused))  # fmt: skip
@@ -240,22 +240,35 @@ def _above(by_name: Mapping[str, Worker], name: str) -> set[str]:
     return found
 
 
-def _takeover(store: Store, earlier: RunRecord, reduced: Workflow, name: str,
+def _takeover(store: Store, earlier: RunRecord, reduced: Workflow, worker: Worker,
               sources: set[str]) -> dict[str, str] | None:  # fmt: skip
-    """Instance name -> the run that has its result, for all above the worker; None when a direct source lacks it."""
+    """Instance name -> the run that has its result, for all above the worker; None when a direct source lacks it, or
+    a file that the worker reads is gone."""
     completed = {seen.worker for seen in store.attempts(earlier.spec.id) if seen.phase == "completed"}
     reused: dict[str, str] = {}
+    specs = {earlier.spec.address: earlier.spec, **origins(store, earlier.spec)}
     try:
         instances: Sequence[Instance] = expand(reduced, earlier.spec.rows)
     except (KeyError, InvalidRequest):
         return None
     for instance in instances:
-        if instance.worker == name:
+        if instance.worker == worker.name:
             continue
-        if instance.worker in sources and instance.name not in completed:
+        origin = reused[instance.name] = earlier.spec.options.reused.get(instance.name, earlier.spec.address)
+        if instance.worker not in sources:
+            continue
+        if instance.name not in completed or not _files_there(specs.get(origin), worker, instance):
             return None
-        reused[instance.name] = earlier.spec.options.reused.get(instance.name, earlier.spec.address)
     return reused
+
+
+def _files_there(spec: RunSpec | None, worker: Worker, source: Instance) -> bool:
+    """Whether everything that the worker reads of an instance still lies where that run put it."""
+    ports = {found.output for feed in worker.inputs.values() for found in feed.sources if found.worker == source.worker}
+    try:
+        return spec is not None and all(os.path.exists(output_path(spec, source, port)) for port in ports)
+    except (KeyError, InvalidRequest):
+        return False
 
 
 def without_worker(record: WorkflowRecord, name: str, now: float) -> WorkflowRecord:
