@@ -43,8 +43,8 @@ class Journal:
         self.seq = 0
         self.records: list[Record] = []
         """What is not acknowledged yet, and what is not over yet."""
-        self.news: list[Record] = []
-        """What nobody was told yet: records that are not quiet."""
+        self.news: list[tuple[int, bytes]] = []
+        """What nobody was told yet: numbers and lines of records that are not quiet."""
         self.nonces: set[str] = set()
         """Every nonce that was ever accepted for a start and is not forgotten."""
         self.trouble = ""
@@ -64,9 +64,10 @@ class Journal:
         record["seq"] = self.seq
         self.records.append(record)
         self.nonces.add(record["nonce"])
+        line = _line(record)
         if record["k"] not in QUIET:
-            self.news.append(record)
-        self._waiting.append(_line(record))
+            self.news.append((self.seq, line))
+        self._waiting.append(line)
         return record
 
     def flush(self) -> bool:
@@ -87,10 +88,10 @@ class Journal:
         self._written = self.seq
         return True
 
-    def take_news(self) -> list[Record]:
-        """What is written and was not told yet."""
-        told = [record for record in self.news if record["seq"] <= self._written]
-        self.news = self.news[len(told):]
+    def take_news(self) -> list[bytes]:
+        """The lines of what is written and was not told yet."""
+        told = [line for seq, line in self.news if seq <= self._written]
+        del self.news[: len(told)]
         return told
 
     def since(self, seq: int) -> list[Record]:
@@ -117,7 +118,6 @@ class Journal:
         self.records = [record for record in self.records if record["nonce"] not in nonces]
         self.nonces -= nonces
         self._waiting = [_line(record) for record in self.records if record["seq"] > self._written]
-        self.news = [record for record in self.news if record["nonce"] not in nonces]
 
     def belongs_to(self, store: str) -> None:
         """Begin a new journal for this store, forgetting everything; or name the one that has none yet."""
@@ -199,8 +199,11 @@ class Journal:
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
 def _line(item: Record) -> bytes:
-    return json.dumps(item, separators=(",", ":")).encode() + b"\n"
+    return _encode(item).encode() + b"\n"
 
 
 def _write_whole(descriptor: int, data: bytes) -> None:

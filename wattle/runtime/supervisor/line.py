@@ -54,10 +54,14 @@ class Line:
 
     def send(self, message: dict[str, Any]) -> None:
         """Queue a message and write what the socket takes."""
+        self.send_line(json.dumps(message, separators=(",", ":")).encode())
+
+    def send_line(self, line: bytes) -> None:
+        """Queue a message that is JSON already."""
         if len(self.out) > MAX_BUFFER:
             self.open = False
         if self.open:
-            self.out += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+            self.out += line + b"\n"
             self.flush()
 
     def flush(self) -> None:

@@ -258,7 +258,7 @@ class Supervisor:
         self._tell_at = now + GATHER_SECONDS
         news = self.journal.take_news()
         if self.driver is not None:
-            self.driver.send({"events": news})
+            self.driver.send_line(b'{"events":[' + b",".join(news).replace(b"\n", b"") + b"]}")
             if self.driver.out or not self.driver.open:
                 self._settle(self.driver)
 
