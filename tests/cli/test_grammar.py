@@ -49,7 +49,7 @@ def test_options_may_stand_anywhere() -> None:
     for words in ("run flow.yaml -j 2 --set a=1", "run -j 2 --set a=1 flow.yaml", "run -j 2 flow.yaml --set a=1"):
         found = parse(words.split())
         assert (found.target, found.jobs, found.params) == ("flow.yaml", 2, [("a", 1)])
-    assert parse("export etl --format json out.json".split()).file == "out.json"
+    assert parse(["export", "etl", "--format", "json", "out.json"]).file == "out.json"
 
 
 def test_global_options_stand_before_or_after_the_verb() -> None:

@@ -83,7 +83,7 @@ def test_at_most_four_logs_are_read_at_a_time() -> None:
 def test_frames_come_at_most_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr(progress, "FRAME_SECONDS", 0.1)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("wattle.cli.progress.time.monotonic", lambda: clock[0])
     told, board = style(tty=True), Board()
     live = Live(board, told, client(Coordinator()))
     live.show(board.take(change([worker("a", "running")])))

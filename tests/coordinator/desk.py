@@ -62,6 +62,11 @@ class Disk:
         self.batches.append(batch)
         return seq
 
+    def prune(self, runs: Sequence[int]) -> None:
+        assert threading.current_thread().name.startswith("wattle-writer"), "a store has one writer at a time"
+        with self._lock:
+            self.inner.prune(runs)
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.inner, name)
         if not callable(found):

@@ -57,6 +57,55 @@ async def test_events_that_come_during_a_commit_are_committed_together(tmp_path:
         assert [len(batch.events) for batch in desk.disk.batches[before:]] == [1, 4]
 
 
+async def test_starts_and_exits_gather_while_plenty_is_queued_and_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GATHER_SECONDS", 0.02)
+    async with Desk(tmp_path, slots=1) as desk:
+        await desk.create({"a": {"each": {"n": list(range(60))}}})
+        await desk.run()
+        while desk.driver._sent <= 5:  # until it is known that these are short
+            desk.hands.started(desk.hands.queued[0])
+            desk.hands.exited(desk.hands.running[0])
+            await desk.settle()
+        before = len(desk.disk.batches)
+        for nonce in desk.hands.queued[:3]:
+            desk.hands.started(nonce)
+            await asyncio.sleep(0)
+            desk.hands.exited(nonce)
+            await asyncio.sleep(0)
+        assert len(desk.disk.batches) == before
+        await desk.settle()
+        assert len(desk.disk.batches) == before + 1
+        monkeypatch.setattr(module, "GATHER_SECONDS", 1000.0)
+        desk.hands.started(desk.hands.queued[0])
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            assert "running" in (await desk.phases()).values(), "a reader does not wait for others"
+        desk.hands.obey()
+        desk.hands.exited(desk.hands.running[0])
+        await desk.ask("stop_workflow", workflow="etl")
+        await desk.until_closed()
+
+
+async def test_what_still_gathers_when_the_coordinator_stops_is_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Desk(tmp_path, slots=1) as desk:
+        await desk.create({"a": {"each": {"n": list(range(60))}}})
+        await desk.run()
+        while desk.driver._sent <= 5:
+            desk.hands.started(desk.hands.queued[0])
+            desk.hands.exited(desk.hands.running[0])
+            await desk.settle()
+        monkeypatch.setattr(module, "GATHER_SECONDS", 0.05)
+        desk.hands.started(desk.hands.queued[0])
+        await asyncio.sleep(0)
+        await desk.driver.stop()
+        assert isinstance(desk.events()[-1], ev.WorkerStarted)
+        await asyncio.sleep(0.06)  # what gathered comes too late, and finds nothing to do
+
+
 async def test_the_mark_is_stored_with_the_events_that_it_covers_and_acknowledged_after(tmp_path: Path) -> None:
     async with Desk(tmp_path) as desk:
         await desk.create({"a": {}, "b": {}})

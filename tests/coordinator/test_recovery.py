@@ -31,12 +31,20 @@ def states(run: Run) -> list[tuple[object, ...]]:
 
 def started_once(desk: Desk) -> None:
     """Every attempt has one nonce, and every nonce was one process at most."""
-    launched = [event for event in desk.events() if isinstance(event, ev.WorkerLaunched)]
-    assert len({event.nonce for event in launched}) == len(launched)
-    assert len({(event.worker, event.attempt) for event in launched}) == len(launched)
-    starts = Counter((event.worker, event.attempt) for event in desk.events() if isinstance(event, ev.WorkerStarted))
-    assert set(starts.values()) <= {1}
-    assert set(desk.hands.launched) <= {event.nonce for event in launched}
+    desk.events()
+    launched: dict[str, tuple[int, str, int]] = {}
+    started: list[tuple[int, str, int]] = []
+    for stored in desk.store.events():
+        event = stored.event
+        if isinstance(event, ev.WorkerLaunched):
+            assert event.nonce not in launched
+            launched[event.nonce] = stored.run, event.worker, event.attempt
+        elif isinstance(event, ev.WorkerStarted):
+            started.append((stored.run, event.worker, event.attempt))
+    assert len(set(launched.values())) == len(launched)
+    assert len(set(started)) == len(started)
+    for nonce, launch in desk.hands.launched.items():
+        assert launched[nonce] == (launch.run, launch.worker, launch.attempt)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])

@@ -7,9 +7,12 @@ from wattle.cli.words import SHELLS, VERBS, summary
 
 _BASH = """\
 _wattle() {
-    local current="${COMP_WORDS[COMP_CWORD]}" verb="" word
-    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-        case "$word" in -*) ;; *) verb="$word"; break ;; esac
+    local line="${COMP_LINE:0:COMP_POINT}" verb="" skip="" word
+    local current="${line##* }"
+    for word in ${line% *}; do
+        if [ "$word" = wattle ] && [ -z "$verb$skip" ]; then continue; fi
+        if [ -n "$skip" ]; then skip=""; continue; fi
+        case "$word" in --home|--config) skip=1 ;; -*) ;; *) verb="$word"; break ;; esac
     done
     if [ -z "$verb" ]; then COMPREPLY=($(compgen -W "@VERBS@" -- "$current")); return; fi
     case "$current" in
@@ -17,7 +20,9 @@ _wattle() {
 @FLAGS@
             esac ;;
         *) COMPREPLY=($(compgen -W "$(wattle _complete "$verb" "$current" 2>/dev/null)" -- "$current"))
-           if [ ${#COMPREPLY[@]} -eq 0 ]; then COMPREPLY=($(compgen -f -- "$current")); fi ;;
+           if [ ${#COMPREPLY[@]} -eq 0 ]; then COMPREPLY=($(compgen -f -- "$current")); fi
+           # bash breaks words at an @ and replaces only what follows it
+           case "$COMP_WORDBREAKS$current" in *@*@*) COMPREPLY=("${COMPREPLY[@]#"${current%@*}@"}") ;; esac ;;
     esac
 }
 complete -o filenames -F _wattle wattle

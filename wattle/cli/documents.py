@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import sys
@@ -104,7 +105,9 @@ def worker_text(name: str, command: str | None, script: str | None, inputs: list
     if command is not None:
         lines.append(f"    command: {_quoted(command)}")
     elif script is not None:
-        lines += ["    script: |", *(f"      {line}" for line in script.rstrip("\n").split("\n"))]
+        indented = "2" if script.lstrip("\n")[:1].isspace() else ""
+        lines.append(f"    script: |{indented}")
+        lines += [f"      {line}".rstrip() for line in script.rstrip("\n").split("\n")]
     pairs = []
     for item in inputs:
         port, equals, source = item.partition("=")
@@ -114,7 +117,7 @@ def worker_text(name: str, command: str | None, script: str | None, inputs: list
     if pairs:
         lines.append(f"    inputs: {{{', '.join(pairs)}}}")
     if outputs:
-        lines.append(f"    outputs: [{', '.join(map(_quoted, outputs))}]")
+        lines.append(f"    outputs: [{', '.join(_quoted(output, _PLAIN_IN_LIST) for output in outputs)}]")
     if needs:
         lines.append(f"    needs: [{', '.join(needs)}]")
     return "\n".join(lines) + "\n"
@@ -134,9 +137,18 @@ def with_worker(text: str, worker: str) -> str:
     return "\n".join([*lines[:end], worker.rstrip("\n"), *lines[end:]])
 
 
-def _quoted(text: str) -> str:
-    plain = re.fullmatch(r"[\w./$-][\w./${} =-]*", text) and not text.endswith(" ") and ": " not in text
-    return text if plain else "'" + text.replace("'", "''") + "'"
+_PLAIN = re.compile(r"[A-Za-z_./$][\w./${}=+ -]*(?<! )")
+_PLAIN_IN_LIST = re.compile(r"[A-Za-z_./][\w./+-]*")
+_OTHER_TYPES = {"true", "false", "null", "~", ".inf", ".nan"}
+
+
+def _quoted(text: str, plain: re.Pattern[str] = _PLAIN) -> str:
+    """A text as a YAML scalar that is read as that text."""
+    if plain.fullmatch(text) and text.lower() not in _OTHER_TYPES:
+        return text
+    if text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    return json.dumps(text)
 
 
 def _bytes(name: str, *, asked: bool) -> bytes:
