@@ -148,13 +148,24 @@ async def test_killed_at_this_point_nothing_runs_twice_and_no_outcome_is_guessed
         ends = {worker: await here.ear.end(worker) for worker in names}
         assert any("lost; looking" in state for state in here.states), "the failpoint was not reached"
         assert len(witness(here)) == len(set(witness(here))), "something ran twice"
-        for i, worker in enumerate(names):
-            if isinstance(ends[worker], ev.WorkerExited):
-                assert ends[worker].code == i
-                assert worker in witness(here)
-        lost = [worker for worker in names if isinstance(ends[worker], ev.WorkerLost)]
-        assert len(lost) <= (2 if name == "after-intent" else 0), ends
-        assert [len(here.ear.kinds(worker)) for worker in names if worker not in lost] == [2] * (6 - len(lost))
+        assert [ends[worker].code for worker in names] == list(range(6)), ends
+        assert [here.ear.kinds(worker) for worker in names] == [["WorkerStarted", "WorkerExited"]] * 6
+
+
+async def test_an_intent_whose_log_was_opened_is_lost_when_its_process_is_nowhere() -> None:
+    async with place() as here:
+        await here.connect()
+        await leave(here)
+        record = {"k": "P", "nonce": "n", "run": 7, "worker": "a", "attempt": 1, "at": 1.0, "grace": 1.0}
+        logs = here.folder / "opened.log", here.folder / "never.log"
+        logs[0].touch()
+        with (here.run / "journal.jsonl").open("a") as file:
+            for seq, log in enumerate(logs, 1):
+                told = {**record, "nonce": log.stem, "worker": log.stem, "stdout": str(log), "seq": seq}
+                file.write(json.dumps(told) + "\n")
+        state = await here.connect()
+        assert isinstance(await here.ear.end("opened"), ev.WorkerLost)
+        assert state.known == {"opened"}, "what never began may be sent again"
 
 
 async def test_what_was_sent_and_not_begun_is_sent_again_and_runs_once() -> None:

@@ -3,14 +3,16 @@
     recorded          process                                    becomes
     P                 found by its tag                           S, and it is watched
     P                 seen by the keeper, and ended              S and X, with its true code
-    P                 nowhere                                    L: it cannot be known whether it ran
+    P                 nowhere, and no log                        forgotten: it never began, and may be sent again
+    P                 nowhere, but there is its log              L: it may have run
     P S               alive: same pid, start ticks, boot, pid ns watched; it keeps its slots
     P S               gone, its end written by the keeper        X, with its true code
     P S               gone, nobody saw it                        L
     P S E             gone or not, its exit code is known        its group is ended, then X
     P S, other boot   gone with the machine                      L
 
-The keeper is the one who sees how an orphan ends; it has `ORPHAN_PATIENCE` to write that down.
+A process opens its log before its program begins, so an attempt without a log never ran. The keeper is the one who sees
+how an orphan ends; it has `ORPHAN_PATIENCE` to write that down.
 """
 
 from __future__ import annotations
@@ -112,6 +114,9 @@ class Adoption:
         for nonce, seen in open_ones.items():
             task = Task({**seen["P"], "executable": ""})
             if "S" not in seen:
+                if nonce not in found and not os.path.lexists(task.launch["stdout"]):
+                    self._journal.forget(nonce)
+                    continue
                 if nonce not in found:
                     self._note("L", task, message="its supervisor was killed while starting it")
                     continue

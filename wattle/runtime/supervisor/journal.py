@@ -119,6 +119,11 @@ class Journal:
         self.nonces -= nonces
         self._waiting = [_line(record) for record in self.records if record["seq"] > self._written]
 
+    def forget(self, nonce: str) -> None:
+        """This attempt never began: whoever sends it again is right."""
+        self.records = [record for record in self.records if record["nonce"] != nonce]
+        self.nonces.discard(nonce)
+
     def belongs_to(self, store: str) -> None:
         """Begin a new journal for this store, forgetting everything; or name the one that has none yet."""
         if self.store and self.store != store:

@@ -174,6 +174,7 @@ class Work:
                 continue
             self._failpoint.reach("after-spawn")
             self._started(task, pid, ticks)
+        self.journal.flush()  # at once: until then nobody but the keeper could find a process that ends meanwhile
         if not self._lanes.busy:
             self._early.clear()
 
@@ -184,8 +185,7 @@ class Work:
         self._failpoint.reach("before-start-record")
         self._note("S", task, pid=pid, ticks=ticks, boot=self._boot, ns=self._namespace,
                    executable=task.launch["executable"], mono=task.since)  # fmt: skip
-        if self._failpoint.armed:
-            self.journal.flush()
+        if self._failpoint.armed and self.journal.flush():
             self._failpoint.reach("after-start-record")
         self._by_pid[pid] = task
         timeout = task.launch.get("timeout")
