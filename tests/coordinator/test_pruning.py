@@ -120,3 +120,19 @@ async def test_numbers_that_make_no_sense_are_refused_before_anything_goes(tmp_p
         assert isinstance(await refusal(desk, "prune_runs", workflow="etl@1", dry_run=False), InvalidRequest)
         assert isinstance(await refusal(desk, "prune_runs", workflow="nosuch", dry_run=False), NotFound)
         assert folders(desk) == ["1"]
+
+
+async def test_a_run_whose_results_another_took_over_stays_as_long_as_that_one(tmp_path: Path) -> None:
+    async with Desk(tmp_path) as desk:
+        await desk.create({"a": {"outputs": ["t"]}, "b": {"inputs": {"t": "a/t"}}})
+        await desk.run()
+        files = await desk.produce("a", t="1")
+        await desk.finish("b", 1)
+        await desk.ask("rerun_workflow", workflow="etl", failed=True)
+        await desk.settle()
+        assert (await desk.ask("prune_runs", dry_run=False)).runs == [], "it is being read"
+        await desk.finish("b")
+        assert (await desk.ask("prune_runs", keep=1, dry_run=False)).runs == [], "it is kept with its results"
+        assert files["t"].exists()
+        assert (await desk.ask("prune_runs", dry_run=False)).runs == ["etl@2", "etl@1"]
+        assert not files["t"].exists()

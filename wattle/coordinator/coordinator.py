@@ -117,6 +117,10 @@ class Coordinator:
             batch.mark = mark
         self._schedule()
 
+    def forget(self, runs: list[int]) -> None:
+        """Delete ended runs from the store, in its writer's turn. Blocks. Raises StorageError."""
+        self._writer.submit(self.store.prune, runs).result()
+
     def environment_of(self, spec: RunSpec) -> dict[str, str]:
         """The base environment that a run was given. Blocks. Raises Conflict when it is gone."""
         try:

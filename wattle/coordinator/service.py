@@ -340,7 +340,7 @@ class Service:
             if request.workflow is not None:
                 await self._workflow(self._definition_name(request.workflow), deleted=True)
             await driver.settled()
-            pruner = Pruner(self.store, self.log_root, driver.clock.now(), set(driver.runs))
+            pruner = Pruner(self.store, self.log_root, driver.clock.now(), set(driver.runs), driver.forget)
             return await asyncio.to_thread(pruner.prune, request)
 
     async def hand_over(self, request: rq.HandOver) -> rp.Done:
@@ -374,10 +374,14 @@ class Service:
             raise InvalidRequest("a workflow is sent either as `document` or as `text`", "send exactly one of them")
 
         def work() -> Parsed:
-            folder = request.base_dir or self._default_folder(request.name or "workflow")
-            if request.text is not None:
-                return parse(request.text, request.format, base_dir=folder, name=request.name)
-            return parse_document(request.document or {}, base_dir=folder, name=request.name)
+            def read(folder: str) -> Parsed:
+                if request.text is not None:
+                    return parse(request.text, request.format, base_dir=folder, name=request.name)
+                return parse_document(request.document or {}, base_dir=folder, name=request.name)
+
+            if request.base_dir is not None:
+                return read(request.base_dir)
+            return read(self._default_folder(read("/").workflow.name))
 
         return await asyncio.to_thread(work)
 
