@@ -379,9 +379,7 @@ class Service:
                     return parse(request.text, request.format, base_dir=folder, name=request.name)
                 return parse_document(request.document or {}, base_dir=folder, name=request.name)
 
-            if request.base_dir is not None:
-                return read(request.base_dir)
-            return read(self._default_folder(read("/").workflow.name))
+            return read(request.base_dir or self._default_folder(read("/").workflow.name))
 
         return await asyncio.to_thread(work)
 
