@@ -6,9 +6,8 @@ import json
 import shutil
 import sys
 
-from wattle.cli import picture, render, timeline
-from wattle.cli.session import run_of, worker_of
-from wattle.core.address import Address
+from wattle.cli import render
+from wattle.cli.session import worker_of
 from wattle.core.errors import NotFound
 
 TYPE_CHECKING = False
@@ -63,17 +62,6 @@ def events(session: Session) -> int:
     return 0
 
 
-def graph(session: Session) -> int:
-    """A saved workflow or a run, drawn with characters."""
-    address = Address.parse(session.args.target)
-    return session.say(session.ask("read", "get_graph", workflow=address.run), picture.graph)
-
-
-def gantt(session: Session) -> int:
-    """When each worker of a run waited, started and ran."""
-    return session.say(session.ask("read", "get_timeline", workflow=run_of(session)), timeline.timeline)
-
-
 def get(session: Session) -> int:
     """Outputs of a worker; one output's value or file."""
     args, address = session.args, session.args.address
@@ -98,6 +86,5 @@ def get(session: Session) -> int:
 
 
 VERBS: dict[str, Verb] = {
-    "status": status, "list": list_, "show": show, "runs": runs, "events": events, "graph": graph, "gantt": gantt,
-    "get": get,
+    "status": status, "list": list_, "show": show, "runs": runs, "events": events, "get": get,
 }  # fmt: skip

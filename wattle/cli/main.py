@@ -112,7 +112,11 @@ def _verb(args: Namespace) -> Verb:
         from wattle.cli import house
 
         return house.VERBS[verb]
-    if verb in {"status", "list", "show", "runs", "events", "graph", "gantt", "get"}:
+    if verb in {"graph", "gantt"}:
+        from wattle.cli import sketching
+
+        return sketching.VERBS[verb]
+    if verb in {"status", "list", "show", "runs", "events", "get"}:
         from wattle.cli import looking
 
         return looking.VERBS[verb]
