@@ -237,7 +237,7 @@ async def test_what_becomes_ready_while_the_disk_is_full_is_launched_when_it_is_
         await until(lambda: any(launch.worker == "b" for launch in desk.hands.launched.values()))
 
 
-@pytest.mark.parametrize("when", ["before the failure is known", "while it is full"])
+@pytest.mark.parametrize("when", ["with what fails", "behind what fails", "while it is full"])
 async def test_processes_are_stopped_even_while_the_disk_is_full(tmp_path: Path, when: str) -> None:
     async with Desk(tmp_path) as desk:
         await desk.create({"a": {}, "z": {}}, grace=3)
@@ -249,9 +249,15 @@ async def test_processes_are_stopped_even_while_the_disk_is_full(tmp_path: Path,
         if when == "while it is full":
             desk.hands.started(desk.hands.nonce("z"))
             await until(lambda: desk.driver.trouble)
+        if when == "behind what fails":
+            desk.disk.gate.clear()
+            tried = desk.disk.tried
+            desk.hands.started(desk.hands.nonce("z"))
+            await until(lambda: desk.disk.tried > tried)
+            desk.driver._loop.call_later(0.05, desk.disk.gate.set)
         with pytest.raises(StorageError, match="disk is full"):
             await desk.ask("stop_workflow", workflow="etl")
-        await until(lambda: (nonce, 3.0) in desk.hands.stops())
+        await until(lambda: (nonce, 3.0) in desk.hands.stops(), 5)
         desk.disk.full = 0
         await until(lambda: not desk.driver.trouble)
         await desk.settle()

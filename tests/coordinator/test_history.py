@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.coordinator.desk import Desk, Reader, collect, refusal
+from tests.coordinator.desk import STORES, Desk, Reader, collect, refusal
 from wattle.coordinator import values
 from wattle.core.errors import NotFound
 
@@ -139,3 +139,59 @@ async def test_a_worker_shows_its_definition_its_ports_and_its_attempts(tmp_path
                                                                            {"stdout": 5, "stderr": 0})  # fmt: skip
         schema = await desk.ask("get_worker_schema", workflow="etl", worker="b")
         assert (schema.name, [port.name for port in schema.inputs]) == ("b", ["t", "f"])
+
+
+@pytest.mark.parametrize("kind", STORES)
+async def test_events_are_followed_over_the_gap_that_pruning_left(tmp_path: Path, kind: str) -> None:
+    async with Desk(tmp_path, kind) as desk:
+        desk.hands.obey()
+        await desk.create({"a": {}})
+        await desk.create({"b": {}}, name="other")
+        await desk.run()
+        await desk.until_closed()
+        await desk.run("other")
+        await desk.until_closed()
+        await desk.settle()
+        await desk.ask("prune_runs", workflow="etl", dry_run=False)
+        reader = Reader(desk.follow("follow_all_events"))
+        assert [line.seq for line in await reader.has(4)] == [5, 6, 7, 8]
+        await desk.run()
+        assert [line.seq for line in await reader.has(8)] == list(range(5, 13))
+        await reader.leave()
+        assert desk.driver.seq == 12, "numbers are not used again"
+
+
+async def test_ended_runs_are_folded_once_and_only_the_newest_few_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wattle.coordinator.history.CACHED_RUNS", 2)
+    async with Desk(tmp_path) as desk:
+        desk.hands.obey()
+        await desk.create({"a": {}})
+        for _ in range(3):
+            await desk.run()
+            await desk.until_closed()
+        await desk.settle()
+        first = await desk.service.history.run("etl", 1)
+        assert (await desk.service.history.run("etl", 1))[1] is first[1]
+        for number in (2, 3):
+            await desk.service.history.run("etl", number)
+        assert (await desk.service.history.run("etl", 1))[1] is not first[1]
+
+
+async def test_a_group_means_its_first_member_that_ever_ran(tmp_path: Path) -> None:
+    async with Desk(tmp_path, slots=1) as desk:
+        await desk.create({"g": {"each": {"n": [1, 2, 3]}}}, max_concurrent_workers=1, on_failure="continue")
+        await desk.run()
+        await desk.ask("stop_worker", workflow="etl", worker="g.1")
+        await desk.settle()
+        detail = await desk.ask("get_worker", workflow="etl", worker="g")
+        assert (detail.state.name, detail.instances) == ("g.1", ["g.1", "g.2", "g.3"])
+        await desk.ask("stop_workflow", workflow="etl")
+
+
+async def test_a_worker_that_is_not_in_the_definition_is_not_found_before_the_first_run(tmp_path: Path) -> None:
+    async with Desk(tmp_path) as desk:
+        await desk.create({"a": {}})
+        error = await refusal(desk, "get_worker", workflow="etl", worker="b")
+        assert (error.message, error.hint) == ("etl has no worker b.", "wattle show etl")

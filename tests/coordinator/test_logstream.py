@@ -126,6 +126,15 @@ def test_what_is_written_while_somebody_follows_arrives_whole(pieces: list[bytes
     asyncio.run(scenario())
 
 
+async def test_text_is_told_as_text_wherever_a_chunk_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logstream, "CHUNK", 5)
+    writer = Writer(merged=True)
+    writer.write("é€𝄞".encode() * 5)
+    writer.end()
+    chunks = await collect(follow(writer.logs, writer.view(), FollowLogs(workflow="w", worker="w")))
+    assert "".join(chunk.text or "?" for chunk in chunks[:-1]) == "é€𝄞" * 5
+
+
 async def test_a_character_that_is_half_written_waits_for_its_other_half() -> None:
     writer = Writer()
     euro = "€".encode()

@@ -136,3 +136,17 @@ async def test_a_run_whose_results_another_took_over_stays_as_long_as_that_one(t
         assert files["t"].exists()
         assert (await desk.ask("prune_runs", dry_run=False)).runs == ["etl@2", "etl@1"]
         assert not files["t"].exists()
+
+
+async def test_a_run_stays_for_one_that_stays_for_another(tmp_path: Path) -> None:
+    async with Desk(tmp_path) as desk:
+        await desk.create({"a": {"outputs": ["t"]}, "b": {"outputs": ["u"]}})
+        await desk.run()
+        await desk.produce("a", t="1")
+        await desk.produce("b", u="1")
+        for again, port in (("b", "u"), ("a", "t")):
+            await desk.ask("rerun_workflow", workflow="etl", from_worker=again)
+            await desk.settle()
+            await desk.produce(again, **{port: "2"})
+        assert (await desk.ask("prune_runs", keep=1)).runs == [], "3 has b from 2, and 2 has a from 1"
+        assert len((await desk.ask("prune_runs", keep=0)).runs) == 3

@@ -173,6 +173,27 @@ async def test_what_another_journal_says_before_it_is_named_is_kept_with_its_mar
         assert await desk.phases() == {"a": "running"}
 
 
+@pytest.mark.parametrize("stopping", [False, True])
+async def test_a_process_that_the_journal_does_not_know_any_more_is_lost(tmp_path: Path, stopping: bool) -> None:
+    async with Desk(tmp_path) as desk:
+        await desk.create({"a": {"retries": 3}})
+        await desk.run()
+        desk.hands.started(desk.hands.nonce("a"))
+        await desk.settle()
+        if stopping:
+            await desk.ask("restart_worker", workflow="etl", worker="a")
+            await desk.ask("stop_workflow", workflow="etl")
+        desk.crash()
+        desk.hands.launched.clear()
+        desk.hands.running.clear()
+        desk.hands.sent.clear()
+        await desk.after_crash()
+        await desk.settle()
+        assert isinstance(desk.events()[-1], ev.WorkerLost)
+        assert desk.hands.sent == []
+        assert await desk.phases() == {"a": "cancelled" if stopping else "failed"}
+
+
 @pytest.mark.parametrize("state", ["running", "queued", "unknown"])
 async def test_an_attempt_that_was_stopping_is_stopped_again(tmp_path: Path, state: str) -> None:
     async with Desk(tmp_path) as desk:

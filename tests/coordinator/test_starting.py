@@ -260,6 +260,10 @@ async def test_a_worker_alone_takes_its_inputs_from_the_newest_run_that_has_them
         await desk.finish("c")
         again = await desk.ask("start_worker", workflow="etl", worker="b")
         assert taken_over(again) == {"a": "etl@1"}, "run 3 has it too, and had it from run 1"
+        await desk.settle()
+        await desk.produce("b", u="2")
+        ordered = await desk.ask("start_worker", workflow="etl", worker="side")
+        assert taken_over(ordered) == {"a": "etl@1"}, "an order without data has no file that would be missed"
 
 
 async def test_a_worker_without_inputs_is_started_alone(tmp_path: Path) -> None:

@@ -106,9 +106,7 @@ def _go_on(coordinator: Coordinator, live: LiveRun, state: ExecutorState, *, sam
     for progress in run.workers:
         index, name = progress.instance.index, progress.instance.name
         if progress.phase in IN_FLIGHT and progress.nonce not in state.known:
-            if same_journal and progress.phase == "stopping":
-                coordinator.post(run.spec.id, ev.WorkerWithdrawn(at=now, worker=name, attempt=progress.attempt))
-            elif same_journal and progress.pid is None:
+            if same_journal and progress.pid is None:
                 again.append((live, ev.StartWorker(index, progress.attempt, progress.nonce)))
             else:
                 message = "the record of its process is gone, so its outcome cannot be known"
