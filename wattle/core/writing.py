@@ -8,6 +8,7 @@ them, and defaults left out; it reads back as the same workflow from that folder
 
 from __future__ import annotations
 
+import functools
 import json
 import posixpath
 import re
@@ -23,6 +24,7 @@ _FIXED = ("name", "workflow_name", "command", "args", "working_dir", "env_vars",
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _DURATIONS = ("timeout", "grace", "delay", "time")
 _SIZES = ("log_limit", "memory")
+_REQUIRED = object()
 
 
 def dump(workflow: Workflow) -> dict[str, Any]:
@@ -57,16 +59,22 @@ def _relative(folder: str, start: str) -> str:
 def _changed(model: Workflow | Worker, without: tuple[str, ...]) -> dict[str, Any]:
     """The fields that differ from their default, as plain values."""
     result = {}
-    for field in msgspec.structs.fields(type(model)):
-        if field.name in without:
-            continue
-        value = getattr(model, field.name)
-        if field.required or value != _default(field):
-            result[field.name] = list(value) if isinstance(value, tuple) else value
+    for name, default in _defaults(type(model)):
+        value = getattr(model, name)
+        if value != default and name not in without:
+            result[name] = list(value) if isinstance(value, tuple) else value
     return result
 
 
+@functools.cache
+def _defaults(model: type[Workflow | Worker]) -> list[tuple[str, Any]]:
+    """Each field with its default, a value equal to nothing where there is none: asking msgspec costs 0.5 ms a type."""
+    return [(field.name, _default(field)) for field in msgspec.structs.fields(model)]
+
+
 def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.required:
+        return _REQUIRED
     return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
 
 

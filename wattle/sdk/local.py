@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 import msgspec
@@ -19,6 +20,9 @@ from wattle.core.requests import request_for
 from wattle.sdk.transports import ConnectionLost
 
 _END = object()
+_ENDED = "The coordinator in this process has ended."
+LOOK_SECONDS = 2.0
+"""How often a question that waits looks whether there still is somebody to answer it."""
 
 
 class LocalTransport:
@@ -30,18 +34,32 @@ class LocalTransport:
 
     def request(self, operation: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """One answer. Raises `WattleError`."""
-        request = request_for(operation, _given(fields))
+        future = self._submit(self._ask(operation, request_for(operation, _given(fields))))
         try:
-            future = asyncio.run_coroutine_threadsafe(self._ask(operation, request), self._loop)
-        except RuntimeError:
-            raise Unreachable("The coordinator in this process has ended.", "wattle up") from None
-        try:
-            reply: dict[str, Any] = future.result()
+            reply: dict[str, Any] = self._wait(lambda: future.result(LOOK_SECONDS))
         except WattleError:
             raise
+        except CancelledError:
+            raise ConnectionLost(_ENDED) from None
         except Exception as error:
             raise InternalError(f"{operation} failed inside: {error!r}", "this is a bug of ours") from error
         return reply
+
+    def _submit(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            coroutine.close()
+            raise Unreachable(_ENDED, "wattle up") from None
+
+    def _wait(self, look: Callable[[], Any]) -> Any:
+        """What `look` finds, which times out now and then: a loop that has been closed never answers."""
+        while True:
+            try:
+                return look()
+            except (TimeoutError, queue.Empty):
+                if self._loop.is_closed():
+                    raise ConnectionLost(_ENDED) from None
 
     async def _ask(self, operation: str, request: object) -> dict[str, Any]:
         reply: dict[str, Any] = msgspec.to_builtins(await getattr(self._service, operation)(request))
@@ -49,14 +67,10 @@ class LocalTransport:
 
     def stream(self, operation: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Answers with their ids to the end. Raises `ConnectionLost` when the coordinator is being replaced."""
-        request = request_for(operation, _given(fields))
         pipe: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        future = self._submit(self._pump(operation, request_for(operation, _given(fields)), pipe))
         try:
-            future = asyncio.run_coroutine_threadsafe(self._pump(operation, request, pipe), self._loop)
-        except RuntimeError:
-            raise ConnectionLost("The coordinator in this process has ended.") from None
-        try:
-            while (item := pipe.get()) is not _END:
+            while (item := self._wait(lambda: pipe.get(timeout=LOOK_SECONDS))) is not _END:
                 if isinstance(item, Exception):
                     raise item
                 yield item
@@ -73,7 +87,7 @@ class LocalTransport:
         except WattleError as error:
             pipe.put(error)
         except asyncio.CancelledError:
-            pipe.put(ConnectionLost("The coordinator in this process has ended."))
+            pipe.put(ConnectionLost(_ENDED))
             raise
         except Exception as error:  # noqa: BLE001  it is raised again on the asking side
             pipe.put(InternalError(f"{operation} failed inside: {error!r}", "this is a bug of ours"))
