@@ -149,7 +149,8 @@ def bring_down(settings: Settings, *, force: bool = False, stop_runs: bool = Fal
         if succession.is_held(settings):
             raise succession.hangs(settings)
         return "Nobody coordinates here."
-    message: str = succession.client(settings).ask("hand_over", stop_runs=stop_runs)["message"]
+    with succession.client(settings) as client:
+        message: str = client.ask("hand_over", stop_runs=stop_runs)["message"]
     for _ in range(int(succession.PATIENCE / succession.PAUSE)):
         if not succession.is_held(settings):
             break

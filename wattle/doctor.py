@@ -74,7 +74,8 @@ def _coordinator(settings: Settings) -> tuple[bool, str, str]:
         if succession.is_held(settings):
             return False, "somebody holds the lock and does not answer", "wattle down --force"
         return True, "none is running; commands start one when they need it", ""
-    health = succession.client(settings).ask("get_health")
+    with succession.client(settings) as client:
+        health = client.ask("get_health")
     text = (f"{health['rank']}, process {health['pid']}, epoch {health['epoch']}, "
             f"{health['unfinished_runs']} unfinished runs, loop lag {health['loop_lag_ms']:.1f} ms")  # fmt: skip
     return bool(health["ready"]), text, "" if health["ready"] else str(health["supervisor_state"])
@@ -83,7 +84,8 @@ def _coordinator(settings: Settings) -> tuple[bool, str, str]:
 def _supervisor(settings: Settings) -> tuple[bool, str, str]:
     if not succession.answers(settings):
         return True, "asked only while a coordinator runs", ""
-    health = succession.client(settings).ask("get_health")
+    with succession.client(settings) as client:
+        health = client.ask("get_health")
     pid = health["supervisor_pid"]
     if pid is None:
         return False, str(health["supervisor_state"]), f"look at {settings.runtime_dir / 'supervisor.log'}"

@@ -24,8 +24,9 @@ from wattle.core.errors import Conflict, WattleError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
-    from typing import Any
+    from typing import Any, Self
 
     from wattle.cli.style import Style
     from wattle.sdk.client import Client
@@ -38,16 +39,17 @@ _END = object()
 
 
 class Signals:
-    """In here the signals that end a process become steps of a queue. When steps are no longer taken, a third signal
-    becomes a `KeyboardInterrupt`."""
+    """From here on the signals that end a process become steps of a queue. When steps are no longer taken, a third
+    signal becomes a `KeyboardInterrupt`."""
 
-    def __init__(self, steps: queue.SimpleQueue[Any]) -> None:
-        self._steps = steps
+    def __init__(self) -> None:
+        self.steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._waiting = 0
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._take) for number in SIGNALS}
+        return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
@@ -57,11 +59,19 @@ class Signals:
         self._waiting += 1
         if self._waiting > 2:
             raise KeyboardInterrupt
-        self._steps.put(number)
+        self.steps.put(number)
 
     def taken(self) -> None:
         """One of them was seen to."""
         self._waiting -= 1
+
+    def ignore(self) -> None:
+        """None of them does anything any more, to the end of the process."""
+        self._before = dict.fromkeys(SIGNALS, _nothing)  # SIG_IGN would be inherited by a coordinator started now
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """The end is near anyway."""
 
 
 class Follower:
@@ -80,24 +90,17 @@ class Follower:
         self._leave_at: float | None = None
         self._stopping = False
 
-    def follow(self, address: str) -> int:
-        """To the run's end. Returns the exit code: 0 completed, 1 not, 130 left or stopped by a signal."""
-        steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        signals = Signals(steps)
-        threading.Thread(target=self._pump, args=(address, steps), daemon=True).start()
-        with signals:
-            while (step := self._next(steps)) is not _END:
-                if isinstance(step, WattleError):
-                    raise step
-                if isinstance(step, int):
-                    self._signalled(address, step)
-                    signals.taken()
-                else:
-                    self._show(step)
-                if self._leave_at is not None and time.monotonic() >= self._leave_at:
-                    break
-        if step is not _END:
-            return self._left(address)
+    def follow(self, begin: Callable[[], str]) -> int:
+        """To the end of the run that `begin` starts or finds; signals that come meanwhile count already.
+
+        Returns the exit code: 0 completed, 1 not, 130 left or stopped by a signal.
+        """
+        with Signals() as signals:
+            address = begin()
+            threading.Thread(target=self._pump, args=(address, signals.steps), daemon=True).start()
+            if not self._take_all(address, signals):
+                signals.ignore()
+                return self._left(address)
         if self._view is not None:
             self._view.finish()
             for line in conclusion(self.board, self._client, self._style):
@@ -105,6 +108,20 @@ class Follower:
         if self._stopping:
             return LEFT
         return 0 if self.board.run["status"] == "completed" else 1
+
+    def _take_all(self, address: str, signals: Signals) -> bool:
+        """Every step to the end; false when it is time to leave before."""
+        while (step := self._next(signals.steps)) is not _END:
+            if isinstance(step, WattleError):
+                raise step
+            if isinstance(step, int):
+                self._signalled(address, step)
+                signals.taken()
+            else:
+                self._show(step)
+            if self._leave_at is not None and time.monotonic() >= self._leave_at:
+                return False
+        return True
 
     def _next(self, steps: queue.SimpleQueue[Any]) -> Any:
         """A change, a signal, an error, the end; or None, so that the clocks go on."""
@@ -153,9 +170,7 @@ class Follower:
             self._say(text)
 
     def _left(self, address: str) -> int:
-        """Say how to come back. What is handed over now is not to be torn by one more Ctrl-C."""
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        """Say how to come back."""
         if self._view is not None:
             self._view.leave()
             dot = self._style.char("·", "-")

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 def up(session: Session) -> int:
     """A coordinator in the background."""
-    health = app.bring_up(session.settings).ask("get_health")
+    with app.bring_up(session.settings) as client:
+        health = client.ask("get_health")
     return session.say(health, lambda reply, _style: f"Coordinating in the background (process {reply['pid']}, "
                                                      f"{reply['unfinished_runs']} unfinished runs).")  # fmt: skip
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 
 from wattle.cli import render
 from wattle.cli.conclusion import summary_line
-from wattle.cli.follow import Follower
+from wattle.cli.follow import LEFT, Follower
 from wattle.cli.grammar import is_file
 from wattle.cli.session import run_of, worker_of
 from wattle.core.environ import strip_secrets
@@ -15,7 +16,7 @@ from wattle.demo.writing import FILES, write_demo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from wattle.cli.session import Session, Verb
@@ -25,9 +26,9 @@ def run(session: Session) -> int:
     """A document or a saved workflow, followed to its end."""
     args = session.args
     name = _saved(session, args.target, "write" if args.detach else "run")
-    return _started(session, session.client().ask(
-        "start_workflow", workflow=name, params=dict(args.params), jobs=args.jobs, key=os.urandom(16).hex(),
-        environment=strip_secrets(session.environ),
+    return _started(session, partial(
+        session.client().ask, "start_workflow", workflow=name, params=dict(args.params), jobs=args.jobs,
+        key=os.urandom(16).hex(), environment=strip_secrets(session.environ),
     ))  # fmt: skip
 
 
@@ -45,18 +46,20 @@ def _saved(session: Session, target: str | None, need: str) -> str:
     return str(flow["name"])
 
 
-def _started(session: Session, detail: Mapping[str, Any]) -> int:
-    args, address = session.args, detail["address"]
-    if getattr(args, "detach", False):
+def _started(session: Session, start: Callable[[], Mapping[str, Any]]) -> int:
+    """Start a run, and follow it unless it is to be left alone."""
+    if getattr(session.args, "detach", False):
+        detail = start()
+        address = detail["address"]
         return session.say(detail, lambda _reply, _style: f"Started {address}.  wattle attach {address}")
-    return _follow(session, address)
+    return _follow(session, lambda: str(start()["address"]))
 
 
-def _follow(session: Session, address: str, *, owner: bool = True) -> int:
+def _follow(session: Session, begin: Callable[[], str], *, owner: bool = True) -> int:
     follower = Follower(session.client(), session.style, quiet=session.args.json, owner=owner)
-    code = follower.follow(address)
-    if session.args.json:
-        session.say(session.ask("read", "list_workers", workflow=address), render.run_detail)
+    code = follower.follow(begin)
+    if session.args.json and follower.board.run:
+        session.say(session.ask("read", "list_workers", workflow=follower.board.run["address"]), render.run_detail)
     return code
 
 
@@ -69,7 +72,8 @@ def plan(session: Session) -> int:
 
 def attach(session: Session) -> int:
     """Follow a run again. One that nobody drives is taken up."""
-    return _follow(session, _driven(session, "run"), owner=False)
+    address = _driven(session, "run")
+    return _follow(session, lambda: address, owner=False)
 
 
 def _driven(session: Session, need: str) -> str:
@@ -84,8 +88,10 @@ def wait(session: Session) -> int:
     """Until the run has ended; says only how."""
     address = _driven(session, "write")
     follower = Follower(session.client(), session.style, quiet=True, owner=False)
-    code = follower.follow(address)
+    code = follower.follow(lambda: address)
     board = follower.board
+    if code == LEFT:
+        return code
     found = session.ask("read", "list_workers", workflow=address) if session.args.json else board.run
     session.say(found, lambda run, style: summary_line(run, board.warnings, style))
     return code
@@ -107,7 +113,8 @@ def start(session: Session) -> int:
     """One worker alone."""
     where = worker_of(session)
     need = "write" if session.args.detach else "run"
-    return _started(session, session.ask(need, "start_worker", **where, environment=strip_secrets(session.environ)))
+    client = session.client(need)
+    return _started(session, partial(client.ask, "start_worker", **where, environment=strip_secrets(session.environ)))
 
 
 def restart(session: Session) -> int:
@@ -121,9 +128,9 @@ def rerun(session: Session) -> int:
     """A new run like an earlier one."""
     args = session.args
     worker = args.from_worker or args.address.worker
-    need = "write" if args.detach else "run"
-    return _started(session, session.ask(need, "rerun_workflow", workflow=args.address.run, from_worker=worker,
-                                         failed=args.failed, jobs=args.jobs))  # fmt: skip
+    client = session.client("write" if args.detach else "run")
+    return _started(session, partial(client.ask, "rerun_workflow", workflow=args.address.run, from_worker=worker,
+                                     failed=args.failed, jobs=args.jobs))  # fmt: skip
 
 
 def demo(session: Session) -> int:

@@ -16,7 +16,7 @@ from wattle.sdk.transports import ConnectionLost
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
+    from typing import Any, Self
 
     from wattle.sdk.transports import Transport
 
@@ -65,6 +65,12 @@ class Client:
                 search.another(error)
             else:
                 return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let go of connections."""
