@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,16 +21,14 @@ import msgspec
 from wattle.core.errors import StorageError, Unreachable
 from wattle.core.events import AnyEvent, WorkerExited, WorkerLost, WorkerNotStarted, WorkerStarted, WorkerWithdrawn
 from wattle.core.records import JournalMark, Launch, Usage
-from wattle.runtime.environment import CouldNotStart, find_executable, python_environment
+from wattle.runtime.environment import CouldNotStart
+from wattle.runtime.resolver import Resolver
 from wattle.runtime.supervisor.launch import launch_supervisor, reap_launched
 from wattle.runtime.usage import UsageMeter
 
 PROTOCOL = 1
 PATIENCE = 10.0
 LINE_LIMIT = 1 << 26
-PYTHONS_KEPT = 256
-NEEDED = frozenset({"nonce", "run", "worker", "attempt", "argv", "cwd", "env", "env_id", "stdout", "grace"})
-FIELDS = tuple(name for name in Launch.__struct_fields__ if name not in {"python", "setup"})
 SOCKET_PATH_BYTES = 103
 """What every system takes: 107 on Linux, 103 on macOS."""
 Sink = Callable[[int, AnyEvent, JournalMark], None]
@@ -61,10 +58,7 @@ class LocalExecutor:
         self._idle = idle_seconds
         self._on_state = on_state
         self.supervisor_pid: int | None = None
-        self._keys: dict[str, str] = {}
-        """Environment id -> the name under which the supervisor has it: runs of one shell share one."""
-        self._environments: dict[str, dict[str, str]] = {}
-        self._pythons: dict[object, dict[str, str]] = {}
+        self._resolver = Resolver()
         self._sent: dict[str, dict[str, Any]] = {}
         """Launches whose end was not heard yet."""
         self._open: dict[str, tuple[int, str, int]] = {}
@@ -101,19 +95,16 @@ class LocalExecutor:
 
     def base_environment(self, env_id: str, variables: Mapping[str, str]) -> None:
         """Make a base environment known under an id, before the first launch that names it."""
-        known = dict(variables)
-        key = hashlib.blake2b(msgspec.json.encode(known, order="sorted"), digest_size=8).hexdigest()
-        self._keys[env_id] = key
-        if key not in self._environments:
-            self._environments[key] = known
-            self._say({"do": "env", "id": key, "variables": known})
+        key = self._resolver.add(env_id, variables)
+        if key:
+            self._say({"do": "env", "id": key, "variables": self._resolver.environments[key]})
 
     def start(self, launches: Sequence[Launch]) -> None:
         """Queue these attempts. Each ends as started or not-started."""
         ready = []
         for launch in launches:
             try:
-                told = self._resolve(launch)
+                told = self._resolver.resolve(launch)
             except CouldNotStart as error:
                 self._refuse(launch, str(error))
                 continue
@@ -161,34 +152,6 @@ class LocalExecutor:
 
     # ---- what is sent ---------------------------------------------------------------------------------------------
 
-    def _resolve(self, launch: Launch) -> dict[str, Any]:
-        """The launch as the supervisor takes it, with its program found. Raises CouldNotStart."""
-        key = self._keys[launch.env_id]
-        base = self._environments[key]
-        env, argv = launch.env, launch.argv
-        if launch.python is not None:
-            env = {**env, **self._python(launch, key)}
-        if launch.setup:
-            argv = ("bash", "-euo", "pipefail", "-c", f'{launch.setup}\nexec "$@"', "wattle-setup", *argv)
-        path = env.get("PATH", base.get("PATH", os.defpath))
-        told = {name: value for name in FIELDS if (value := getattr(launch, name)) or name in NEEDED}
-        own = argv[0] in launch.scripts  # it will be written just before
-        told.update(env_id=key, env=env, argv=argv,
-                    executable=argv[0] if own else find_executable(argv[0], path, launch.cwd))  # fmt: skip
-        return told
-
-    def _python(self, launch: Launch, key: str) -> dict[str, str]:
-        """What selects the worker's Python, looked up once for all workers of one kind. Raises CouldNotStart."""
-        own = {name: value for name, value in launch.env.items() if not name.startswith("WATTLE_")}
-        known = (launch.python, key, launch.cwd, frozenset(own.items()))
-        if known not in self._pythons:
-            assert launch.python is not None
-            found = python_environment(launch.python, {**self._environments[key], **own}, launch.cwd)
-            if len(self._pythons) >= PYTHONS_KEPT:
-                self._pythons.clear()
-            self._pythons[known] = found
-        return self._pythons[known]
-
     def _refuse(self, launch: Launch, message: str) -> None:
         assert self._sink is not None
         event = WorkerNotStarted(at=time.time(), worker=launch.worker, attempt=launch.attempt, message=message)
@@ -235,7 +198,7 @@ class LocalExecutor:
                 self._on_state(error.message)
                 await asyncio.sleep(1.0)
         self._heard_hello(hello)
-        for key, variables in self._environments.items():
+        for key, variables in self._resolver.environments.items():
             self._say({"do": "env", "id": key, "variables": variables})
         self._say({"do": "busy", "unfinished": self._unfinished})
         unknown = self._open.keys() - set(hello["known"])

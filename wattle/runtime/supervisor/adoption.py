@@ -25,7 +25,8 @@ from typing import Any
 
 from wattle.runtime.supervisor import processes
 from wattle.runtime.supervisor.journal import ENDS, Journal
-from wattle.runtime.supervisor.tasks import Task, status_fields
+from wattle.runtime.supervisor.outcome import status_fields
+from wattle.runtime.supervisor.tasks import Task
 
 ORPHAN_PATIENCE = 2.0
 LOOK_SECONDS = 0.1

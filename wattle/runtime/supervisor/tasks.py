@@ -138,24 +138,3 @@ class Lanes:
 def encoded(variables: dict[str, str]) -> dict[str, bytes]:
     """Variables as the system takes them: name -> `name=value`."""
     return {name: os.fsencode(f"{name}={value}") for name, value in variables.items()}
-
-
-def outputs_of(launch: Launch) -> dict[str, tuple[int, int] | None]:
-    """Size and time of each declared output; None where there is none."""
-    found: dict[str, tuple[int, int] | None] = {}
-    for port, path in launch.get("outputs", {}).items():
-        try:
-            seen = os.stat(path)
-        except (OSError, ValueError):
-            found[port] = None
-        else:
-            found[port] = (seen.st_size, seen.st_mtime_ns)
-    return found
-
-
-def status_fields(status: int, utime: float, stime: float, maxrss: int) -> dict[str, Any]:
-    """The wait status as an exit record's fields; `maxrss` is what the system calls it, here made bytes."""
-    code = os.waitstatus_to_exitcode(status)
-    scale = 1 if os.uname().sysname == "Darwin" else 1024
-    return {"code": code if code >= 0 else None, "signal": -code if code < 0 else None,
-            "cpu_user": round(utime, 6), "cpu_system": round(stime, 6), "max_rss": maxrss * scale}  # fmt: skip

@@ -16,19 +16,20 @@ from typing import Any
 
 from wattle.runtime.supervisor import processes
 from wattle.runtime.supervisor.adoption import Adoption
+from wattle.runtime.supervisor.counters import Counters
 from wattle.runtime.supervisor.endings import Endings
 from wattle.runtime.supervisor.failpoints import Failpoint
 from wattle.runtime.supervisor.journal import Journal
+from wattle.runtime.supervisor.outcome import outputs_of, status_fields
 from wattle.runtime.supervisor.prepare import Refused
 from wattle.runtime.supervisor.spawn import choose
-from wattle.runtime.supervisor.tasks import Lanes, Stop, Task, encoded, outputs_of, status_fields
+from wattle.runtime.supervisor.tasks import Lanes, Stop, Task, encoded
 from wattle.runtime.supervisor.upkeep import Upkeep
 
 KEPT = ("nonce", "run", "worker", "attempt", "stdout", "stderr", "grace", "outputs", "limits", "timeout", "log_limit")
 """What of a launch a successor needs."""
 RETRY_SECONDS = 0.5
 """After a journal that could not be written."""
-ROUNDING = 1e-9
 
 
 class Work:
@@ -44,7 +45,7 @@ class Work:
         """Our unreaped children."""
         self._early: dict[int, tuple[int, int, int, Any]] = {}
         """Who ended before its lane said who it is: how many were begun then, start ticks, status, usage."""
-        self._used: dict[str, float] = {}
+        self._counters = Counters()
         self._deadlines: list[tuple[float, str]] = []
         self._start_at = 0.0
         self._boot, self._namespace = processes.boot_id(), processes.pid_namespace()
@@ -90,7 +91,7 @@ class Work:
     def _hold(self, task: Task) -> None:
         """An adopted attempt keeps its room."""
         self.tasks[task.nonce] = task
-        self._count(task, +1)
+        self._counters.take(task.launch.get("limits", {}))
         if task.deadline is not None:
             heapq.heappush(self._deadlines, (task.deadline, task.nonce))
 
@@ -104,11 +105,9 @@ class Work:
                 continue
             task = Task(launch)
             queued.add(task.nonce)
-            limits = launch.get("limits", {}).items()
-            beyond = next(((name, wanted, total) for name, (wanted, total) in limits if wanted > total), None)
-            if beyond is not None:
-                name, wanted, total = beyond
-                self._note("N", task, message=f"it asks for {wanted:g} of {name}, and there are {total:g}")
+            beyond = self._counters.beyond(launch.get("limits", {}))
+            if beyond:
+                self._note("N", task, message=beyond)
                 continue
             self.queue.append(task)
 
@@ -120,12 +119,12 @@ class Work:
         full: set[str] = set()
         while self.queue and "slots" not in full:
             task = self.queue.popleft()
-            blocked = self._blocked(task)
+            blocked = self._counters.blocked(task.launch.get("limits", {}))
             if blocked:
                 kept.append(task)
                 full.add(blocked)
                 continue
-            self._count(task, +1)
+            self._counters.take(task.launch.get("limits", {}))
             self._note("P", task, **{name: task.launch[name] for name in KEPT if name in task.launch})
             started.append(task)
         self.queue.extendleft(reversed(kept))
@@ -143,25 +142,10 @@ class Work:
     def _take_back(self, started: list[Task]) -> None:
         """The intents could not be written: nothing was started, and they wait again."""
         for task in reversed(started):
-            self._count(task, -1)
+            self._counters.give(task.launch.get("limits", {}))
             self.queue.appendleft(task)
         self.journal.drop({task.nonce for task in started})
         self._start_at = time.monotonic() + RETRY_SECONDS
-
-    def _blocked(self, task: Task) -> str:
-        """The first counter without room for it; empty when it fits."""
-        for name, (amount, total) in task.launch.get("limits", {}).items():
-            if self._used.get(name, 0.0) + amount > total + ROUNDING:
-                return str(name)
-        return ""
-
-    def _count(self, task: Task, sign: int) -> None:
-        for name, (amount, _) in task.launch.get("limits", {}).items():
-            used = self._used.get(name, 0.0) + sign * amount
-            if used > ROUNDING:
-                self._used[name] = used
-            else:
-                self._used.pop(name, None)
 
     def _take_results(self) -> None:
         """What the lanes have done."""
@@ -200,7 +184,7 @@ class Work:
 
     def _refused(self, task: Task, refused: Refused) -> None:
         del self.tasks[task.nonce]
-        self._count(task, -1)
+        self._counters.give(task.launch.get("limits", {}))
         if task.stop is not None:
             self._note("W", task)
         else:
@@ -278,7 +262,7 @@ class Work:
     def _ended(self, task: Task) -> None:
         """Nothing of it is left."""
         del self.tasks[task.nonce]
-        self._count(task, -1)
+        self._counters.give(task.launch.get("limits", {}))
         if not task.exit:
             self._note("L", task, message="its supervisor was killed, and nobody saw how it ended")
             return
