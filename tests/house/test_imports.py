@@ -37,6 +37,7 @@ CLOCK = {
     "wattle/host.py": "the one system clock",
     "wattle/succession.py": "since when somebody holds the lock",
     "wattle/runtime/local.py": "the stamp of an attempt that never reached the supervisor",
+    "wattle/runtime/inprocess.py": "in place of the supervisor, it stamps starts and exits",
     "wattle/runtime/supervisor/": "a program of its own, which stamps starts and exits",
 }
 IMPURE = {
