@@ -81,7 +81,7 @@ def _host_here(settings: Settings) -> Connection:
         return Connection(succession.client(settings, revive=True))
     try:
         hold.bind()
-        _start_supervisor_early(settings)
+        start_supervisor_early(settings)
         from wattle.host import Host, explain, serve
         from wattle.sdk.local import LocalTransport
     except BaseException:
@@ -104,7 +104,7 @@ def _serve_quietly(serve: Any, host: Host) -> None:
         serve(host)
 
 
-def _start_supervisor_early(settings: Settings) -> None:
+def start_supervisor_early(settings: Settings) -> None:
     """Its interpreter starts beside our imports."""
     from wattle.runtime.supervisor.launch import launch_supervisor
 
@@ -166,7 +166,7 @@ def serve_background(settings: Settings, idle: float | None = None) -> int:
         return 0
     try:
         hold.bind()
-        _start_supervisor_early(settings)
+        start_supervisor_early(settings)
         from wattle.host import Host, serve
     except BaseException:
         hold.release()

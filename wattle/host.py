@@ -79,6 +79,7 @@ class Host:
         self._spawn = False
         self._state = "starting"
         self._executor: LocalExecutor | None = None
+        self._coordinator: Coordinator | None = None
 
     async def run(self) -> None:
         """Host until the end; the lock is released in any case. Raises WattleError when it cannot begin."""
@@ -113,6 +114,7 @@ class Host:
             store, self._executor, SystemClock(), totals=totals(self.settings), log_root=root,
             environments=(write_base, read_base), failpoint=failpoint_from(os.environ),
         )  # fmt: skip
+        self._coordinator = coordinator
         await recover(coordinator, self._epoch, self._note)
         self.service = Service(
             store, FileLogs(), log_root=root, coordinator=coordinator, health=lambda: self._health(coordinator),
@@ -145,6 +147,11 @@ class Host:
         self.hold.release()
         if self._spawn and unfinished:
             spawn_background(self.settings, PASSING_IDLE)
+
+    @property
+    def unfinished(self) -> int:
+        """How many runs are unfinished."""
+        return len(self._coordinator.runs) if self._coordinator is not None else 0
 
     # ---- leaving --------------------------------------------------------------------------------------------
 
