@@ -106,7 +106,7 @@ class Resident:
                 pause = await self._hold_or_join()
             except WattleError as error:
                 self._failed(error)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  the server goes on, whatever it was
                 self._log.exception("Wattle could not start")
                 self._failed(InternalError(f"Wattle failed inside: {error!r}", "the server's log has the story"))
             finally:
@@ -126,7 +126,7 @@ class Resident:
         if hold is None:
             self.failure, self.state = None, "joined"
             self._log.info("Wattle joins the coordinator that holds %s", self.settings.home)
-            while not await in_thread(self._is_free, _forget):
+            while not await in_thread(self._is_free, _forget):  # noqa: ASYNC110  another process's life has no event
                 await asyncio.sleep(LOOK_SECONDS)
             self.state = "starting"
             return 0.0

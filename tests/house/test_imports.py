@@ -18,6 +18,7 @@ LATE_IMPORTS = {
     "wattle/__init__.py": "the façade is lazy",
     "wattle/app.py": "the hallway brings in what is heavy only when a coordinator must be hosted",
     "wattle/host.py": "the web server after the first workers",
+    "wattle/resident.py": "what a coordinator needs, in a thread of a server that runs already",
     "wattle/cli/main.py": "every verb pays for its own imports only",
     "wattle/settings.py": "the TOML reader, for those who have a file",
     "wattle/runtime/supervisor/main.py": "a program run by path finds its package first",
@@ -30,6 +31,8 @@ ENVIRONMENT = {
     "wattle/cli/main.py": "the terminal's, handed on to the verbs",
     "wattle/host.py": "the coordinator's own, for bare HTTP",
     "wattle/succession.py": "handed on to a background coordinator",
+    "jupyter_wattle/app.py": "the server's own, for settings",
+    "jupyter_wattle/connection.py": "what kernels and terminals inherit",
     "wattle/runtime/supervisor/": "a program of its own",
 }
 CLOCK = {

@@ -69,7 +69,12 @@ def parse(words: Sequence[str], parser_class: type[Parser] = Parser) -> Namespac
         found = _known(_overview(parser_class), rest, "wattle")
         found.verb = "version" if found.version else ""
         return found
-    found = _known(parser_for(verb, parser_class), rest, f"wattle {verb}")
+    parser = parser_for(verb, parser_class)
+    if verb == "serve":
+        found, found_not = parser.parse_known_args(rest)
+        found.passed_on = found_not
+    else:
+        found = _known(parser, rest, f"wattle {verb}")
     found.verb = verb
     return found
 
@@ -313,6 +318,12 @@ def _down(parser: Parser) -> None:
     parser.add_argument("--stop-runs", action="store_true", help="stop what runs first")
 
 
+def _serve(parser: Parser) -> None:
+    parser.add_argument("--host", metavar="NAME", help="where to listen (localhost)")
+    parser.add_argument("--port", metavar="N", type=_number, help="the port (9240)")
+    parser.usage = "wattle serve [--host NAME] [--port N] [--home DIR] [--config FILE] [JUPYTER'S OPTIONS…]"
+
+
 def _prune(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="only of this workflow")
     parser.add_argument("--older-than", metavar="DURATION", type=seconds, default=0.0, help="ended that long ago")
@@ -340,6 +351,6 @@ ARGUMENTS: dict[str, Callable[[Parser], None]] = {
     "logs": _logs, "list": _list, "show": _address, "runs": _runs, "events": _events, "graph": _graph,
     "gantt": _gantt, "get": _get,
     "create": _create, "delete": _address, "export": _export, "import": _create, "prune": _prune,
-    "up": _nothing, "down": _down, "doctor": _nothing, "completion": _completion, "version": _nothing,
+    "up": _nothing, "down": _down, "serve": _serve, "doctor": _nothing, "completion": _completion, "version": _nothing,
     "coordinator": _coordinator,
 }  # fmt: skip

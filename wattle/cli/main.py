@@ -16,7 +16,7 @@ import time
 from wattle.cli.grammar import is_file, parse
 from wattle.cli.render import document_error_text, error_text
 from wattle.cli.style import Style
-from wattle.core.errors import DocumentError, InternalError, WattleError
+from wattle.core.errors import DocumentError, InternalError, NotAvailable, WattleError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def _run(words: list[str]) -> int:
     if args.verb in {"version", "completion"}:
         return _say(args)
     settings = _settings({"home": args.home, "config": args.config})
+    if args.verb == "serve":
+        return _serve(settings, args)
     if args.verb == "coordinator":
         from wattle.app import serve_background
 
@@ -137,6 +139,21 @@ def _settings(flags: dict[str, str | None]) -> Settings:
     given = {name: value for name, value in flags.items() if value is not None}
     config = given.pop("config", None)
     return load(given, os.environ, Path(config) if config else None)
+
+
+def _serve(settings: Settings, args: Namespace) -> int:
+    """A program of its own takes this process's place: no door imports another."""
+    from importlib.util import find_spec
+
+    if find_spec("jupyter_wattle") is None or find_spec("jupyter_server") is None:
+        raise NotAvailable("wattle serve needs Jupyter Server.", "pip install jupyter-server")
+    host, port = args.host or settings.host, args.port or settings.port
+    words = [sys.executable, "-m", "jupyter_wattle", f"--home={settings.home}", f"--ServerApp.ip={host}",
+             f"--ServerApp.port={port}"]  # fmt: skip
+    if settings.config is not None:
+        words.append(f"--config-toml={settings.config}")
+    sys.stdout.flush()
+    os.execv(sys.executable, [*words, *args.passed_on])  # noqa: S606  our own interpreter
 
 
 def _say(args: Namespace) -> int:

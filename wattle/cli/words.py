@@ -17,7 +17,7 @@ GROUPS: dict[str, str] = {
     "run": "run plan attach wait stop start restart rerun",
     "look": "status logs list show runs events graph gantt get",
     "keep": "create delete export import prune",
-    "house": "up down doctor completion version",
+    "house": "up down serve doctor completion version",
 }
 VERBS: tuple[str, ...] = tuple(" ".join(GROUPS.values()).split())
 HIDDEN: tuple[str, ...] = ("coordinator",)
@@ -49,6 +49,8 @@ EXAMPLES: dict[str, str] = {
               "wattle events etl@12 --json      one JSON object a line",
     "export": "wattle export etl etl.toml",
     "import": "wattle import flows/*.yaml",
+    "serve": "wattle serve                     http://localhost:9240, the token is printed\n"
+             "wattle serve --port 8000 --allow-root --certfile cert.pem --keyfile key.pem",
     "prune": "wattle prune --older-than 30d --keep 5 --yes",
     "completion": 'eval "$(wattle completion bash)"          in ~/.bashrc; zsh likewise\n'
                   "wattle completion fish | source         in config.fish",

@@ -121,6 +121,7 @@ LOCAL: dict[str, str] = {
     "demo": "Write an example workflow and run it",
     "up": "Start a coordinator in the background",
     "down": "End the coordinator",
+    "serve": "Coordinate in a web server of its own, without Jupyter's notebooks",
     "doctor": "Look at this installation and say what is wrong",
     "completion": "Print the completion script of a shell",
     "version": "Print the versions",

@@ -40,7 +40,7 @@ async def forward(handler: RequestHandler, connect: Connect, target: str, caller
         length = await _head(handler, reader)
         await _body(handler, reader, length)
     except (OSError, asyncio.IncompleteReadError, ValueError):
-        if not handler._headers_written:
+        if not handler._headers_written:  # noqa: SLF001  Tornado has no other word for it
             raise Unreachable("The coordinator that holds the state root went away.", "try again in a second") from None
         with contextlib.suppress(StreamClosedError):
             handler.write(b"event: resync\ndata: {}\n\n")
@@ -49,7 +49,7 @@ async def forward(handler: RequestHandler, connect: Connect, target: str, caller
         return
     finally:
         writer.close()
-    if not handler._finished:
+    if not handler._finished:  # noqa: SLF001
         with contextlib.suppress(StreamClosedError):
             await handler.finish()
 
