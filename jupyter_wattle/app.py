@@ -97,7 +97,7 @@ class WattleApp(ExtensionApp):
     def _end_in_good_order(self, serverapp: ServerApp) -> None:
         """JupyterHub ends servers by SIGINT without a terminal, which Jupyter takes as an end without hooks."""
         if sys.stdin is None or not sys.stdin.isatty():
-            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+            with contextlib.suppress(RuntimeError, ValueError):
                 asyncio.get_running_loop().add_signal_handler(signal.SIGINT, serverapp.stop)
 
     async def stop_extension(self) -> None:

@@ -147,7 +147,7 @@ def _serve(settings: Settings, args: Namespace) -> int:
 
     if find_spec("jupyter_wattle") is None or find_spec("jupyter_server") is None:
         raise NotAvailable("wattle serve needs Jupyter Server.", "pip install jupyter-server")
-    host, port = args.host or settings.host, args.port or settings.port
+    host, port = args.host or settings.host, settings.port if args.port is None else args.port
     words = [sys.executable, "-m", "jupyter_wattle", f"--home={settings.home}", f"--ServerApp.ip={host}",
              f"--ServerApp.port={port}"]  # fmt: skip
     if settings.config is not None:
