@@ -46,7 +46,7 @@ class Address:
         for part in (workflow, *rest):
             if not _NAME.fullmatch(part):
                 raise InvalidRequest(f"'{text}' is not an address: '{part}' is not a name.", _FORMS)
-        if at and (not digits.isdecimal() or not digits.isascii() or int(digits) < 1):
+        if at and (not digits.isdecimal() or not digits.isascii() or len(digits) > 15 or int(digits) < 1):
             raise InvalidRequest(f"'{text}' is not an address: '{digits}' is not a run number.", _FORMS)
         worker, port = [*rest, None, None][:2]
         return cls(workflow, int(digits) if at else None, worker, port)

@@ -4,7 +4,7 @@ from the query (GET, DELETE) or the JSON body. Unknown fields are refused.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -12,6 +12,13 @@ from wattle.core.errors import InvalidRequest
 from wattle.core.operations import BY_NAME
 
 Format = Literal["json", "yaml", "toml"]
+Status = Literal["created", "running", "completed", "failed", "cancelled"]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+"""A number of bytes, events or rows: what JSON and SQLite can both hold."""
+Limit = Annotated[int, msgspec.Meta(ge=0, le=1000)]
+"""Rows of one page."""
+Jobs = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+"""Workers at once."""
 
 
 class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -19,9 +26,9 @@ class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ListWorkflows(Request, kw_only=True):
-    limit: int = 500
-    offset: int = 0
-    status: str | None = None
+    limit: Limit = 500
+    offset: Count = 0
+    status: Status | None = None
     tag: str | None = None
 
 
@@ -58,7 +65,7 @@ class StartWorkflow(Request, kw_only=True):
 
     workflow: str
     params: dict[str, Any] = {}
-    jobs: int | None = None
+    jobs: Jobs | None = None
     environment: dict[str, str] | None = None
     key: str | None = None
 
@@ -75,14 +82,14 @@ class RerunWorkflow(Request, kw_only=True):
     workflow: str
     from_worker: str | None = None
     failed: bool = False
-    jobs: int | None = None
+    jobs: Jobs | None = None
     environment: dict[str, str] | None = None
 
 
 class PlanWorkflow(Request, kw_only=True):
     workflow: str
     params: dict[str, Any] = {}
-    jobs: int | None = None
+    jobs: Jobs | None = None
 
 
 class ListWorkers(Request, kw_only=True):
@@ -91,19 +98,21 @@ class ListWorkers(Request, kw_only=True):
 
 class ListRuns(Request, kw_only=True):
     workflow: str
-    limit: int = 100
-    before: int | None = None
+    limit: Limit = 100
+    before: Count | None = None
+    status: Status | None = None
 
 
 class ListAllRuns(Request, kw_only=True):
-    limit: int = 100
-    before: int | None = None
+    limit: Limit = 100
+    before: Count | None = None
+    status: Status | None = None
     active: bool = False
 
 
 class GetRun(Request, kw_only=True):
     workflow: str
-    number: int
+    number: Count
 
 
 class WatchRun(Request, kw_only=True):
@@ -150,10 +159,10 @@ class ReadLogs(Request, kw_only=True):
     workflow: str
     worker: str
     stream: Literal["stdout", "stderr"] | None = None
-    attempt: int | None = None
-    offset: int = 0
-    limit: int = 1 << 20
-    tail: int | None = None
+    attempt: Count | None = None
+    offset: Count = 0
+    limit: Count = 1 << 20
+    tail: Count | None = None
 
 
 class FollowLogs(Request, kw_only=True):
@@ -163,7 +172,7 @@ class FollowLogs(Request, kw_only=True):
     worker: str
     stream: Literal["stdout", "stderr"] | None = None
     position: str | None = None
-    tail: int | None = None
+    tail: Count | None = None
 
 
 class GetOutput(Request, kw_only=True):
@@ -176,12 +185,12 @@ class FollowEvents(Request, kw_only=True):
     """`after` is the last sequence number seen; `follow` false ends the stream at the present."""
 
     workflow: str
-    after: int = 0
+    after: Count = 0
     follow: bool = True
 
 
 class FollowAllEvents(Request, kw_only=True):
-    after: int = 0
+    after: Count = 0
     follow: bool = True
 
 

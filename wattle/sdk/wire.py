@@ -133,7 +133,7 @@ def _event(block: str) -> ServerEvent | None:
         name, _, value = line.partition(":")
         if name:
             fields.setdefault(name, []).append(value.removeprefix(" "))
-    if not fields:
-        return None
+    if "data" not in fields:
+        return None  # `retry: …` alone is advice to browsers
     data = "\n".join(fields.get("data", []))
     return ServerEvent(fields.get("event", ["message"])[-1], fields.get("id", [""])[-1], data)

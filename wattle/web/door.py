@@ -12,7 +12,8 @@ from collections.abc import Callable
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
-from wattle.web.handlers import BODY_LIMIT, Answers, UnknownRoute, routes
+from wattle.web.asking import DRAIN_LIMIT
+from wattle.web.handlers import Answers, UnknownRoute, routes
 
 
 class PrivateDoor:
@@ -20,7 +21,7 @@ class PrivateDoor:
 
     def __init__(self, listener: socket.socket, service: Callable[[], Answers | None]) -> None:
         application = Application([*routes(service), (r".*", UnknownRoute)], log_function=lambda _handler: None)
-        self._server = HTTPServer(application, max_body_size=BODY_LIMIT, idle_connection_timeout=3600)
+        self._server = HTTPServer(application, max_body_size=DRAIN_LIMIT, idle_connection_timeout=3600)
         self._server.add_socket(listener)
         self._listener = listener
 

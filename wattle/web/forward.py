@@ -15,6 +15,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
 from wattle.core.errors import Unreachable
+from wattle.web.handlers import OperationHandler
 
 ASKED = ("Content-Type", "Accept", "Last-Event-ID", "If-Match", "If-None-Match", "Idempotency-Key")
 ANSWERED = frozenset({"content-type", "etag", "retry-after", "allow", "x-accel-buffering", "cache-control"})
@@ -28,7 +29,10 @@ async def forward(handler: RequestHandler, connect: Connect, target: str, caller
 
     Raises:
         Unreachable: nobody answered; nothing was written yet.
+        WattleError: the body is over its limit.
     """
+    if isinstance(handler, OperationHandler):
+        handler.check_body()
     try:
         reader, writer = await connect()
     except OSError as error:

@@ -1,7 +1,8 @@
-"""The table of operations as Tornado routes: one handler for answers, one for streams, errors mapped once.
+"""The table of operations as Tornado routes: one handler for answers and streams, errors mapped once.
 
 Laws: a handler decodes, asks the service, encodes; it decides nothing. A door that needs authentication derives its
-handlers from these and overrides `authorize`. Every reply is JSON; user bytes are never served as HTML.
+handlers from these, authenticates in `prepare`, and overrides `authorize` and `caller`. Every reply is JSON; user
+bytes are never served as HTML. A body over its limit is counted and dropped as it comes, never kept.
 """
 
 from __future__ import annotations
@@ -12,19 +13,15 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import msgspec
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from wattle.core.errors import InternalError, InvalidRequest, WattleError
+from wattle.core.errors import InvalidRequest, WattleError
 from wattle.core.operations import OPERATIONS, Operation
-from wattle.core.requests import request_for
-from wattle.web import sse
+from wattle.web import asking, sse
+from wattle.web.refusals import encode, refusal, told
 
 log = logging.getLogger("wattle.web")
-
-BODY_LIMIT = 9 << 20
-"""Bytes of a request: an 8 MiB document and what surrounds it."""
 
 
 class Answers(Protocol):
@@ -35,13 +32,25 @@ class Answers(Protocol):
         """The coordinator is letting go: streams must be taken up with its successor."""
 
 
+@stream_request_body
 class OperationHandler(RequestHandler):
     """All operations of one path. `service` may be None until the coordinator is ready."""
+
+    operations: Mapping[str, Operation]
 
     def initialize(self, operations: Mapping[str, Operation], service: Callable[[], Answers | None]) -> None:
         """Called by Tornado with the route's arguments."""
         self.operations = operations
         self.find_service = service
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    # ---- for doors to override ----------------------------------------------------------------------------------
+
+    def authorize(self, operation: Operation) -> None:
+        """Raise `Forbidden` unless the caller may do this. Here the socket's file permission has said so."""
+
+    # ---- the request --------------------------------------------------------------------------------------------
 
     def set_default_headers(self) -> None:
         """Nothing of this is for caches or for browsers to guess at."""
@@ -51,54 +60,77 @@ class OperationHandler(RequestHandler):
         self.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
         self.set_header("Referrer-Policy", "no-referrer")
 
-    def authorize(self, operation: Operation) -> None:
-        """Raise `Forbidden` unless the caller may do this. Here the socket's file permission has said so."""
+    @property
+    def operation(self) -> Operation | None:
+        """The row of the table that this path and method mean; None when the path does not know the method."""
+        return self.operations.get(str(self.request.method))
+
+    async def prepare(self, **options: Any) -> None:
+        """Whoever authenticates does so first; then a body far too large, or not yet sent, is refused unread."""
+        before = super().prepare(**options)
+        if before is not None:
+            await before
+        limit = asking.body_limit(self.operation)
+        length = self.request.headers.get("Content-Length", "")
+        size = int(length) if length.isdecimal() and len(length) < 19 else 0
+        if not self._finished and size > (limit if "Expect" in self.request.headers else asking.DRAIN_LIMIT):
+            raise asking.too_large(limit)
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep the body up to its limit."""
+        self._size += len(chunk)
+        if self._size > asking.body_limit(self.operation):
+            self._pieces.clear()
+            return
+        self._pieces.append(chunk)
+        if str(self._size) == self.request.headers.get("Content-Length"):
+            self.request.body = b"".join(self._pieces)
+
+    def check_body(self) -> None:
+        """Raise when the body that has come is over its limit; else `request.body` is whole."""
+        limit = asking.body_limit(self.operation)
+        if self._size > limit:
+            raise asking.too_large(limit)
+        if self._pieces and not self.request.body:
+            self.request.body = b"".join(self._pieces)
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        """A part of the path as text. Raises `InvalidRequest`."""
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise InvalidRequest(f"{name or 'the path'} is not UTF-8.", "percent-encode the UTF-8 form") from None
+
+    def compute_etag(self) -> str | None:
+        """Only what says its own version has one."""
+        return self._etag
+
+    _etag: str | None = None
 
     async def answer(self, **path: str) -> None:
         """Decode, ask, encode."""
-        method = str(self.request.method)
-        operation = self.operations.get(method)
+        operation = self.operation
         if operation is None:
-            self.set_header("Allow", ", ".join(sorted(self.operations)))
             raise HTTPError(405)
         self.authorize(operation)
+        self.check_body()
         service = self.find_service()
         if service is None:
-            self.set_header("Retry-After", "1")
-            raise HTTPError(503)
-        fields, text = self._fields(operation)
-        request = request_for(operation.name, {**fields, **self._numbers(path, text=text)}, text=text)
+            raise refusal(503)
+        request = await asking.question(self.request, operation, path)
         ask = getattr(service, operation.name)
         if operation.stream:
             await self._stream(ask(request), service)
-        else:
-            reply: Awaitable[Any] = ask(request)
-            self.finish(msgspec.json.encode(await reply))
+            return
+        reply: Awaitable[Any] = ask(request)
+        self._reply(await reply)
 
-    get = post = put = delete = answer
+    get = post = put = delete = patch = head = options = answer
 
-    def _fields(self, operation: Operation) -> tuple[dict[str, Any], bool]:
-        if operation.verb in {"GET", "DELETE"}:
-            return {name: self.get_query_argument(name) for name in self.request.query_arguments}, True
-        body = self.request.body
-        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if body and kind != "application/json":
-            raise HTTPError(415)
-        try:
-            fields = msgspec.json.decode(body) if body else {}
-        except msgspec.DecodeError as error:
-            raise InvalidRequest(f"the body is not JSON: {error}", "send one JSON object") from None
-        except RecursionError:
-            raise InvalidRequest("the body is nested too deeply", "send one JSON object") from None
-        if not isinstance(fields, dict):
-            raise InvalidRequest("the body is not a JSON object", "send the fields of the operation as one object")
-        return fields, False
-
-    @staticmethod
-    def _numbers(path: dict[str, str], *, text: bool) -> dict[str, Any]:
-        if text or "number" not in path:
-            return dict(path)
-        return {**path, "number": int(path["number"])}
+    def _reply(self, reply: Any) -> None:
+        etag = getattr(reply, "etag", "")
+        self._etag = f'"{etag}"' if etag else None
+        self.finish(encode(reply))
 
     async def _stream(self, replies: AsyncIterator[Any], service: Answers) -> None:
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
@@ -119,12 +151,17 @@ class OperationHandler(RequestHandler):
         self.write(data)
         await self.flush()
 
+    # ---- refusals -----------------------------------------------------------------------------------------------
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Every error in one form."""
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        told = _told(status_code, error)
-        self.set_status(told.http_status if isinstance(error, WattleError) else status_code)
-        self.finish(msgspec.json.encode(told.to_dict()))
+        error = told(status_code, kwargs.get("exc_info", (None, None, None))[1])
+        self.set_status(error.http_status)
+        if error.http_status == 405:
+            self.set_header("Allow", ", ".join(sorted(self.operations)))
+        if error.http_status == 503:
+            self.set_header("Retry-After", "1")
+        self.finish(encode(error.to_dict()))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """A user's mistake is no news; a bug of ours is, with its traceback, in the log only."""
@@ -137,29 +174,13 @@ class UnknownRoute(OperationHandler):
 
     def initialize(self) -> None:  # type: ignore[override]
         """Called by Tornado."""
+        super().initialize({}, lambda: None)
 
     async def answer(self, *_: str) -> None:  # type: ignore[override]
         """There is nothing here."""
         raise HTTPError(404)
 
     get = post = put = delete = patch = options = head = answer  # type: ignore[assignment]
-
-
-def _told(status: int, error: BaseException | None) -> WattleError:
-    if isinstance(error, WattleError):
-        return error
-    texts = {
-        400: ("invalid-request", "the request makes no sense", "look at the operation's fields"),
-        404: ("not-found", "there is nothing at this path", "the paths are listed in the documentation"),
-        405: ("method-not-allowed", "this path does not know this method", "the Allow header lists what it knows"),
-        413: ("too-large", "the body is too large", "documents may have 8 MiB"),
-        415: ("unsupported-media-type", "the body must be JSON", "send Content-Type: application/json"),
-        503: ("starting", "the coordinator is starting", "try again in a second"),
-    }
-    if status in texts:
-        code, message, hint = texts[status]
-        return InvalidRequest(message, hint, code=code)
-    return InternalError("Wattle failed inside; this is a bug of ours.", "the coordinator's log has the story")
 
 
 def routes(service: Callable[[], Answers | None], handler: type[OperationHandler] = OperationHandler,
@@ -173,6 +194,4 @@ def routes(service: Callable[[], Answers | None], handler: type[OperationHandler
 
 
 def _pattern(path: str) -> str:
-    return re.sub(r"\{(\w+)\}", lambda m: rf"(?P<{m[1]}>{r'[0-9]+' if m[1] == 'number' else '[^/]+'})", path) + "/?"
-
-
+    return re.sub(r"\{(\w+)\}", lambda m: rf"(?P<{m[1]}>{r'[0-9]{1,9}' if m[1] == 'number' else '[^/]+'})", path) + "/?"
