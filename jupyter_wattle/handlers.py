@@ -1,7 +1,8 @@
 """Wattle's routes under Jupyter's authentication.
 
 Laws: one base class authenticates every route and every method, before anything is looked at; none can be forgotten,
-because `mount` takes no other handler. Errors have the table's form on every path, a refused one too. No CORS header
+because `mount` takes no other handler but the page, which is behind the login. Errors have the table's form on every
+path, a refused one too. No CORS header
 is ever sent, and no token is taken from a URL: URLs end up in logs.
 """
 
@@ -15,6 +16,7 @@ from jupyter_server.utils import ensure_async
 from tornado.web import HTTPError, RequestHandler
 
 from jupyter_wattle.access import KernelUser, resources
+from jupyter_wattle.page import Page
 from wattle.core.errors import Forbidden, InvalidRequest
 from wattle.core.operations import READ
 from wattle.web.forward import forward
@@ -79,7 +81,7 @@ class GuardedOperation(OperationHandler, Guarded):
 
     async def answer(self, **path: str) -> None:
         """Allowed, then answered or forwarded."""
-        operation = self.operations.get(str(self.request.method))
+        operation = self.operation
         if operation is not None:
             await self.demand(operation.access, *resources(operation))
             if operation.access != READ:
@@ -90,6 +92,7 @@ class GuardedOperation(OperationHandler, Guarded):
         if operation is None or joined is None:
             await super().answer(**path)
             return
+        self.check_body()
         target = self.request.uri.removeprefix(self.base_url.rstrip("/"))
         await forward(self, lambda: asyncio.open_unix_connection(joined), target, self.caller())
 
@@ -105,7 +108,9 @@ def mount(resident: Resident, token: KernelToken) -> list[Rule]:
     both = {"resident": resident, "token_of_kernels": token}
     operation: type[GuardedOperation] = type("GuardedOperation", (GuardedOperation,), both)
     unknown: type[GuardedUnknown] = type("GuardedUnknown", (GuardedUnknown,), both)
-    return [*routes(resident.service, operation), (r"/api/(?:workflows|workers|wattle)(?:/.*)?", unknown, {})]
+    page = type("Page", (Page,), {"resident": resident})
+    rest = r"/api/(?:workflows|workers|wattle)(?:/.*)?"
+    return [*routes(resident.service, operation), ("/wattle/?", page, {}), (rest, unknown, {})]
 
 
 def _refused(error: HTTPError) -> Exception:
