@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import partial
 from typing import TypeVar
 
-from wattle.coordinator import logstream, starting, views
+from wattle.coordinator import lists, logstream, starting, views
 from wattle.coordinator.coordinator import Coordinator
+from wattle.coordinator.definitions import check_match, check_owner, read_document, saved
 from wattle.coordinator.history import History
 from wattle.coordinator.live import LiveRun, Watcher
 from wattle.coordinator.pruning import Pruner
 from wattle.core import events as ev
 from wattle.core import replies as rp
 from wattle.core import requests as rq
-from wattle.core.document import Parsed, parse, parse_document
 from wattle.core.errors import Conflict, DocumentError, InvalidRequest, Unreachable
 from wattle.core.expand import resolve_params, resolve_rows
 from wattle.core.models import RunOptions
@@ -66,33 +65,21 @@ class Service:
     # ---- workflows ------------------------------------------------------------------------------------------
 
     async def list_workflows(self, request: rq.ListWorkflows) -> rp.WorkflowList:
-        def look() -> rp.WorkflowList:
-            latest = self.store.latest_runs()
-            rows = [views.workflow_summary(record, self._summary(latest.get(record.name)))
-                    for record in self.store.workflows()]  # fmt: skip
-            rows = [row for row in rows if request.status in {None, row.status}
-                    and (request.tag is None or request.tag in row.tags)]  # fmt: skip
-            page = rows[request.offset : request.offset + request.limit]
-            return rp.WorkflowList(workflows=page, total=len(rows))
-
         await self._settled()
-        return await asyncio.to_thread(look)
+        return await lists.workflows(self.history, request)
 
     async def create_workflow(self, request: rq.CreateWorkflow) -> rp.WorkflowDetail:
-        parsed = await self._parse(request)
+        return await self._save(request, None)
+
+    async def _save(self, request: rq.CreateWorkflow, if_match: str | None) -> rp.WorkflowDetail:
+        parsed = await asyncio.to_thread(read_document, request, self._default_folder)
         driver = self._driver()
         async with driver.lock:
             existing = await asyncio.to_thread(self.store.workflow, parsed.workflow.name)
-            now = driver.clock.now()
-            if existing is None or existing.deleted_at is not None:
-                record = WorkflowRecord(
-                    name=parsed.workflow.name, document=parsed.workflow, source=request.source, created_at=now,
-                    updated_at=now, last_run=existing.last_run if existing else 0,
-                    revision=existing.revision + 1 if existing else 1,
-                )  # fmt: skip
-            else:
-                self._check_owner(existing, request)
-                record = _replaced(existing, parsed, request.source, now)
+            check_match(existing, parsed.workflow.name, if_match)
+            if existing is not None and existing.deleted_at is None:
+                check_owner(existing, request)
+            record = saved(existing, parsed, request.source, driver.clock.now())
             if record is not existing:
                 driver.remember(workflow=record)
                 await driver.settled()
@@ -112,12 +99,13 @@ class Service:
         name = self._definition_name(request.workflow)
         fields = {field: getattr(request, field) for field in rq.CreateWorkflow.__struct_fields__}
         created = rq.CreateWorkflow(**{**fields, "name": name, "replace": True})
-        return await self.create_workflow(created)
+        return await self._save(created, request.if_match)
 
     async def delete_workflow(self, request: rq.DeleteWorkflow) -> rp.Done:
         driver = self._driver()
         async with driver.lock:
             record = await self._workflow(self._definition_name(request.workflow))
+            check_match(record, record.name, request.if_match)
             self._refuse_while_active(record.name, "be deleted")
             record.deleted_at = driver.clock.now()
             driver.remember(workflow=record)
@@ -127,7 +115,7 @@ class Service:
     async def validate_document(self, request: rq.ValidateDocument) -> rp.Validation:
         fields = {field: getattr(request, field) for field in rq.ValidateDocument.__struct_fields__}
         try:
-            parsed = await self._parse(rq.CreateWorkflow(**fields))
+            parsed = await asyncio.to_thread(read_document, rq.CreateWorkflow(**fields), self._default_folder)
         except DocumentError as error:
             problems = [rp.DocumentProblem(**problem.to_dict()) for problem in error.problems]  # type: ignore[arg-type]
             return rp.Validation(valid=False, problems=problems)
@@ -162,10 +150,9 @@ class Service:
     async def start_workflow(self, request: rq.StartWorkflow) -> rp.RunDetail:
         driver = self._driver()
         async with driver.lock:
-            if request.key is not None:
-                earlier = await asyncio.to_thread(self.store.key, request.key)
-                if earlier is not None:
-                    return await self._detail(*self.history.parse(earlier))
+            earlier = await self._earlier(request.workflow, request.key)
+            if earlier is not None:
+                return earlier
             record = await self._workflow(self._definition_name(request.workflow))
             starting.check_overlap(driver, record)
             begin = starting.Start(
@@ -176,9 +163,15 @@ class Service:
         return await self._live_detail(live)
 
     async def rerun_workflow(self, request: rq.RerunWorkflow) -> rp.RunDetail:
+        return await self._rerun(request, starting.key_of("rerun", request.key))
+
+    async def _rerun(self, request: rq.RerunWorkflow, key: str | None) -> rp.RunDetail:
         driver = self._driver()
         name, number = self.history.parse(request.workflow)
         async with driver.lock:
+            again = await self._earlier(name, key)
+            if again is not None:
+                return again
             record = await self._workflow(name, deleted=True)
             earlier, run = await self.history.run(name, await self.history.number(name, number))
             starting.check_overlap(driver, record)
@@ -188,6 +181,7 @@ class Service:
             begin = await asyncio.to_thread(
                 starting.rerun, self.store, earlier, run, request.from_worker, request.failed, request.jobs, environment
             )
+            begin.key = key
             live = await starting.open_run(driver, record, begin, self._glob)
         return await self._live_detail(live)
 
@@ -203,17 +197,14 @@ class Service:
     async def list_runs(self, request: rq.ListRuns) -> rp.RunList:
         name, _ = self.history.parse(request.workflow)
         await self._workflow(name, deleted=True)
-        return await self._runs(name, request.limit, request.before)
+        await self._settled()
+        return await lists.runs(self.history, name, request)
 
     async def list_all_runs(self, request: rq.ListAllRuns) -> rp.RunList:
-        if not request.active:
-            return await self._runs(None, request.limit, request.before)
         await self._settled()
-        active = [record for record in reversed(await asyncio.to_thread(self.store.unfinished))
-                  if request.before is None or record.spec.id < request.before]  # fmt: skip
-        page = active[: request.limit]
-        runs = [summary for summary in map(self._summary, page) if summary is not None]
-        return rp.RunList(runs=runs, next=page[-1].spec.id if 0 < len(page) < len(active) else None)
+        if request.active:
+            return await lists.active(self.history, request)
+        return await lists.runs(self.history, None, request)
 
     async def list_workers(self, request: rq.ListWorkers) -> rp.RunDetail:
         return await self._detail(*self.history.parse(request.workflow))
@@ -283,27 +274,36 @@ class Service:
 
     async def start_worker(self, request: rq.StartWorker) -> rp.RunDetail:
         driver = self._driver()
+        key = starting.key_of("start", request.key, request.worker)
         async with driver.lock:
+            earlier = await self._earlier(request.workflow, key)
+            if earlier is not None:
+                return earlier
             record = await self._workflow(self._definition_name(request.workflow))
             starting.check_overlap(driver, record)
             begin = await asyncio.to_thread(
                 starting.alone, self.store, record, request.worker, self._base(request.environment)
             )
+            begin.key = key
             live = await starting.open_run(driver, record, begin, self._glob)
         return await self._live_detail(live)
 
     async def stop_worker(self, request: rq.StopWorker) -> rp.RunDetail:
-        return await self._tell_worker(request.workflow, request.worker, restart=False)
+        return await self._tell_worker(request.workflow, request.worker)
 
     async def restart_worker(self, request: rq.RestartWorker) -> rp.RunDetail:
         name, number = self.history.parse(request.workflow)
+        key = starting.key_of("restart", request.key, request.worker)
+        earlier = await self._earlier(name, key)
+        if earlier is not None:
+            return earlier
         live = self._live(name, await self.history.number(name, number))
         if live is not None:
             indexes = live.run.name_to_indexes(request.worker)
             if not indexes or any(live.run.workers[i].phase not in FINAL for i in indexes):
-                return await self._tell_worker(request.workflow, request.worker, restart=True)
+                return await self._tell_worker(request.workflow, request.worker, restart=True, key=key)
         again = rq.RerunWorkflow(workflow=request.workflow, from_worker=request.worker)
-        return await self.rerun_workflow(again)
+        return await self._rerun(again, key)
 
     async def read_logs(self, request: rq.ReadLogs) -> rp.LogChunks:
         view = await self._log_view(request.workflow, request.worker)
@@ -369,30 +369,6 @@ class Service:
             return look()
         return await self.coordinator.read(look)
 
-    async def _parse(self, request: rq.CreateWorkflow) -> Parsed:
-        if (request.document is None) == (request.text is None):
-            raise InvalidRequest("a workflow is sent either as `document` or as `text`", "send exactly one of them")
-
-        def work() -> Parsed:
-            def read(folder: str) -> Parsed:
-                if request.text is not None:
-                    return parse(request.text, request.format, base_dir=folder, name=request.name)
-                return parse_document(request.document or {}, base_dir=folder, name=request.name)
-
-            return read(request.base_dir or self._default_folder(read("/").workflow.name))
-
-        return await asyncio.to_thread(work)
-
-    def _check_owner(self, existing: WorkflowRecord, request: rq.CreateWorkflow) -> None:
-        same = request.replace or (bool(request.source) and existing.source == request.source)
-        if same or (existing.source and not os.path.exists(existing.source)):
-            return
-        origin = existing.source or "a request without a file"
-        raise Conflict(
-            f"The name {existing.name} is taken by the workflow from {origin}.",
-            "take another name with --name, or take this one over with --replace", code="name-taken",
-        )  # fmt: skip
-
     def _definition_name(self, address: str) -> str:
         name, number = self.history.parse(address)
         if number is not None:
@@ -404,21 +380,9 @@ class Service:
         return await self.history.workflow(name, deleted=deleted)
 
     async def _workflow_detail(self, record: WorkflowRecord, notes: list[str] | None = None) -> rp.WorkflowDetail:
-        head = (await asyncio.to_thread(self.store.runs, record.name, limit=1))[:1]
-        return views.workflow_detail(record, self._summary(head[0]) if head else None, notes or [])
-
-    def _summary(self, head: object) -> rp.RunSummary | None:
-        if head is None:
-            return None
-        reply = views.summary(head)  # type: ignore[arg-type]
-        live = self._live(reply.workflow, reply.number)
-        return views.live_summary(live.record, live.run) if live is not None else reply
-
-    async def _runs(self, name: str | None, limit: int, before: int | None) -> rp.RunList:
-        await self._settled()
-        heads = await asyncio.to_thread(self.store.runs, name, limit=limit, before=before)
-        runs = [summary for summary in map(self._summary, heads) if summary is not None]
-        return rp.RunList(runs=runs, next=heads[-1].id if 0 < len(heads) == limit else None)
+        heads = await asyncio.to_thread(self.store.runs, record.name, limit=1)
+        latest = lists.refreshed(self.history, views.summary(heads[0])) if heads else None
+        return await asyncio.to_thread(views.workflow_detail, record, latest, notes or [])
 
     def _live(self, name: str, number: int) -> LiveRun | None:
         return self.history.live(name, number)
@@ -439,9 +403,24 @@ class Service:
                 raise Conflict(f"{live.run.spec.address} is still running, so {name} cannot {what}.",
                                f"wattle stop {name}", code="run-active")  # fmt: skip
 
-    async def _tell_worker(self, workflow: str, worker: str, *, restart: bool) -> rp.RunDetail:
+    async def _earlier(self, workflow: str, key: str | None) -> rp.RunDetail | None:
+        """The run that a request with this key has started. Raises Conflict when that was of another workflow."""
+        address = await asyncio.to_thread(self.store.key, key) if key is not None else None
+        if address is None:
+            return None
+        name, number = self.history.parse(address)
+        if name.casefold() != self.history.parse(workflow)[0].casefold():
+            raise Conflict(f"This key has started {address} already.", "make a new key for each thing to start",
+                           code="key-used")  # fmt: skip
+        return await self._detail(name, number)
+
+    async def _tell_worker(self, workflow: str, worker: str, *, restart: bool = False,
+                           key: str | None = None) -> rp.RunDetail:  # fmt: skip
         driver = self._driver()
         async with driver.lock:
+            earlier = await self._earlier(workflow, key)
+            if earlier is not None:
+                return earlier
             live = await self._active(workflow)
             indexes = live.run.name_to_indexes(worker)
             if not indexes:
@@ -452,6 +431,8 @@ class Service:
             now = driver.clock.now()
             event = ev.RestartRequested(at=now, worker=worker) if restart else ev.StopRequested(at=now, worker=worker)
             driver.post(live.run.spec.id, event)
+            if key is not None:
+                driver.remember(key=(key, live.run.spec.address))
             await driver.settled()
         return await self._live_detail(live)
 
@@ -488,12 +469,3 @@ class Service:
     async def _log_view(self, workflow: str, worker: str) -> logstream.LogView:
         return await self.history.log_view(workflow, worker, self.log_root)
 
-
-def _replaced(existing: WorkflowRecord, parsed: Parsed, source: str, now: float) -> WorkflowRecord:
-    """The record with the new document; the same record when nothing differs."""
-    if existing.document == parsed.workflow and existing.source == source:
-        return existing
-    return WorkflowRecord(
-        name=parsed.workflow.name, document=parsed.workflow, source=source, revision=existing.revision + 1,
-        last_run=existing.last_run, created_at=existing.created_at, updated_at=now,
-    )  # fmt: skip

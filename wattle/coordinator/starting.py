@@ -42,6 +42,12 @@ class Start:
         self.rows = rows
 
 
+def key_of(verb: str, key: str | None, *about: str) -> str | None:
+    """What a key is stored under: the same key may be given to two verbs, and means two things. A plain start's key
+    is stored as it is."""
+    return None if key is None else " ".join((verb, *about, key))
+
+
 def check_overlap(coordinator: Coordinator, record: WorkflowRecord) -> None:
     """Raises Conflict when the workflow allows one run at a time and one is active."""
     if record.document.overlap != "refuse":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from wattle.coordinator.definitions import etag
 from wattle.core import graph
 from wattle.core.document import dump
 from wattle.core.expand import expand
@@ -102,7 +103,8 @@ def workflow_detail(record: WorkflowRecord, run: RunSummary | None, notes: Itera
     """A workflow with its document in the JSON form."""
     return WorkflowDetail(
         **_fields(workflow_summary(record, run)), document=dump(record.document),
-        working_dir=record.document.working_dir, revision=record.revision, warnings=list(notes),
+        working_dir=record.document.working_dir, revision=record.revision, etag=etag(record.document),
+        warnings=list(notes),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@
     ├── Forbidden               forbidden          403     4   not yours
     ├── NotFound                not-found          404     3   no such workflow, run, worker or port
     ├── Conflict                conflict …         409     1   name-taken, run-active, not-running, …
+    │   └── Changed             changed            412     1   not what the caller has seen
     ├── StorageError            storage            503     4   the state root or its database cannot be used
     ├── Unreachable             unreachable        503     4   no coordinator answers
     └── InternalError           internal           500     1   a bug of ours; the log has the story
@@ -114,6 +115,13 @@ class Conflict(WattleError):
     code = "conflict"
     http_status = 409
     exit_code = 1
+
+
+class Changed(Conflict):
+    """What is stored is no longer what the caller has seen (`If-Match`)."""
+
+    code = "changed"
+    http_status = 412
 
 
 class StorageError(WattleError):

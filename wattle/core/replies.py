@@ -63,6 +63,8 @@ class WorkflowDetail(WorkflowSummary, kw_only=True):
     """The JSON form of the document."""
     working_dir: str
     revision: int
+    etag: str = ""
+    """Another text when the document is another: what `if_match` compares."""
     warnings: list[str] = []
 
 

@@ -19,6 +19,8 @@ Limit = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 """Rows of one page."""
 Jobs = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 """Workers at once."""
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+"""A name for one request: sent again, with the same one, it starts nothing new. Over HTTP also `Idempotency-Key`."""
 
 
 class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +49,10 @@ class CreateWorkflow(Request, kw_only=True):
 
 
 class ReplaceWorkflow(CreateWorkflow, kw_only=True):
+    """`if_match` is the `etag` of the document that is to be replaced, or `*` for any; over HTTP also `If-Match`."""
+
     workflow: str
+    if_match: str | None = None
 
 
 class GetWorkflow(Request, kw_only=True):
@@ -55,7 +60,10 @@ class GetWorkflow(Request, kw_only=True):
 
 
 class DeleteWorkflow(Request, kw_only=True):
+    """`if_match` as in `ReplaceWorkflow`."""
+
     workflow: str
+    if_match: str | None = None
 
 
 class StartWorkflow(Request, kw_only=True):
@@ -67,7 +75,7 @@ class StartWorkflow(Request, kw_only=True):
     params: dict[str, Any] = {}
     jobs: Jobs | None = None
     environment: dict[str, str] | None = None
-    key: str | None = None
+    key: Key | None = None
 
 
 class StopWorkflow(Request, kw_only=True):
@@ -84,6 +92,7 @@ class RerunWorkflow(Request, kw_only=True):
     failed: bool = False
     jobs: Jobs | None = None
     environment: dict[str, str] | None = None
+    key: Key | None = None
 
 
 class PlanWorkflow(Request, kw_only=True):
@@ -141,6 +150,7 @@ class StartWorker(Request, kw_only=True):
     workflow: str
     worker: str
     environment: dict[str, str] | None = None
+    key: Key | None = None
 
 
 class StopWorker(Request, kw_only=True):
@@ -151,6 +161,7 @@ class StopWorker(Request, kw_only=True):
 class RestartWorker(Request, kw_only=True):
     workflow: str
     worker: str
+    key: Key | None = None
 
 
 class ReadLogs(Request, kw_only=True):

@@ -16,6 +16,7 @@ import json
 import socket
 
 from wattle.core.errors import (
+    Changed,
     Conflict,
     DocumentError,
     Forbidden,
@@ -61,11 +62,12 @@ SILENCE = 90.0
 _UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~@")
 _CLASSES = {
     kind.code: kind
-    for kind in (InvalidRequest, NotAvailable, Forbidden, NotFound, Conflict, StorageError, Unreachable, InternalError)
+    for kind in (InvalidRequest, NotAvailable, Forbidden, NotFound, Changed, Conflict, StorageError, Unreachable,
+                 InternalError)
 }
 _BY_STATUS = {
     400: InvalidRequest, 401: Forbidden, 403: Forbidden, 404: NotFound, 405: InvalidRequest, 409: Conflict,
-    413: InvalidRequest, 422: NotAvailable, 503: Unreachable,
+    412: Changed, 413: InvalidRequest, 415: InvalidRequest, 422: NotAvailable, 429: Conflict, 503: Unreachable,
 }  # fmt: skip
 
 

@@ -57,7 +57,10 @@ async def question(http: HTTPServerRequest, operation: Operation, path: Mapping[
     text = operation.verb in {"GET", "DELETE"}
     fields = _query(http, IGNORED | streaming) if text else await _body(http)
     known = getattr(requests, operation.request).__struct_fields__
-    fields |= _headers(http, operation, known)
+    for name, value in _headers(http, operation, known).items():
+        if name in {"key", "if_match"} and fields.get(name, value) != value:
+            raise InvalidRequest(f"{name} says one thing in a header and another one beside it.", "say it once")
+        fields[name] = value
     for name, value in path.items():
         given = fields.get(name, value)
         if str(given) != value:

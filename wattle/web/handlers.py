@@ -102,10 +102,8 @@ class OperationHandler(RequestHandler):
             raise InvalidRequest(f"{name or 'the path'} is not UTF-8.", "percent-encode the UTF-8 form") from None
 
     def compute_etag(self) -> str | None:
-        """Only what says its own version has one."""
-        return self._etag
-
-    _etag: str | None = None
+        """None of Tornado's own: only what says its own version has one."""
+        return None
 
     async def answer(self, **path: str) -> None:
         """Decode, ask, encode."""
@@ -129,7 +127,12 @@ class OperationHandler(RequestHandler):
 
     def _reply(self, reply: Any) -> None:
         etag = getattr(reply, "etag", "")
-        self._etag = f'"{etag}"' if etag else None
+        if etag:
+            self.set_header("Etag", f'"{etag}"')
+            if self.request.method == "GET" and self.check_etag_header():
+                self.set_status(304)
+                self.finish()
+                return
         self.finish(encode(reply))
 
     async def _stream(self, replies: AsyncIterator[Any], service: Answers) -> None:
