@@ -128,10 +128,12 @@ class Host:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leave.wait(), DOOR_DELAY)
                 return None
+        from wattle.web.audit import Audit
         from wattle.web.door import PrivateDoor
 
         assert self.hold.listener is not None
-        return PrivateDoor(self.hold.listener, lambda: self.service)
+        audit = Audit(str(self.settings.home / "audit.log"), SystemClock().now)
+        return PrivateDoor(self.hold.listener, lambda: self.service, audit=audit)
 
     async def _end(self, store: SqlStore | None, coordinator: Coordinator | None, door: PrivateDoor | None) -> None:
         unfinished = len(coordinator.runs) if coordinator else 0

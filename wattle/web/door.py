@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
@@ -19,8 +20,10 @@ from wattle.web.handlers import Answers, UnknownRoute, routes
 class PrivateDoor:
     """Serves one bound listening socket on the running loop."""
 
-    def __init__(self, listener: socket.socket, service: Callable[[], Answers | None]) -> None:
-        application = Application([*routes(service), (r".*", UnknownRoute)], log_function=lambda _handler: None)
+    def __init__(self, listener: socket.socket, service: Callable[[], Answers | None], **options: Any) -> None:
+        """`options` are further arguments of the handlers: `audit`, say."""
+        rules: list[Any] = [*routes(service, **options), (r".*", UnknownRoute)]
+        application = Application(rules, log_function=lambda _handler: None)
         self._server = HTTPServer(application, max_body_size=DRAIN_LIMIT, idle_connection_timeout=3600)
         self._server.add_socket(listener)
         self._listener = listener

@@ -38,6 +38,8 @@ async def forward(handler: RequestHandler, connect: Connect, target: str, caller
     except OSError as error:
         raise Unreachable(f"The coordinator that holds the state root does not answer ({error.strerror or error}).",
                           "try again in a second") from None  # fmt: skip
+    if isinstance(handler, OperationHandler):
+        handler.recorded = True  # where it is done
     try:
         writer.write(_question(handler, target, caller))
         await writer.drain()

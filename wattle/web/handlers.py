@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from wattle.core.errors import InvalidRequest, WattleError
-from wattle.core.operations import OPERATIONS, Operation
+from wattle.core.operations import OPERATIONS, READ, Operation
 from wattle.web import asking, sse
+from wattle.web.audit import Audit
 from wattle.web.refusals import encode, refusal, told
 
 log = logging.getLogger("wattle.web")
@@ -37,11 +42,16 @@ class OperationHandler(RequestHandler):
     """All operations of one path. `service` may be None until the coordinator is ready."""
 
     operations: Mapping[str, Operation]
+    recorded = False
+    """The audit file has this request's line, here or where it was handed on to."""
 
-    def initialize(self, operations: Mapping[str, Operation], service: Callable[[], Answers | None]) -> None:
+    def initialize(self, operations: Mapping[str, Operation], service: Callable[[], Answers | None],
+                   audit: Audit | None = None, door: str = "private") -> None:  # fmt: skip
         """Called by Tornado with the route's arguments."""
         self.operations = operations
         self.find_service = service
+        self.audit = audit
+        self.door = door
         self._pieces: list[bytes] = []
         self._size = 0
 
@@ -49,6 +59,11 @@ class OperationHandler(RequestHandler):
 
     def authorize(self, operation: Operation) -> None:
         """Raise `Forbidden` unless the caller may do this. Here the socket's file permission has said so."""
+
+    def caller(self) -> str:
+        """Who asks, for the audit file and for limits. Here the other end of the socket, or on whose behalf it asks."""
+        behalf = self.request.headers.get("X-Wattle-Caller", "")
+        return f"{peer(self.request)} for {behalf}" if behalf else peer(self.request)
 
     # ---- the request --------------------------------------------------------------------------------------------
 
@@ -120,8 +135,10 @@ class OperationHandler(RequestHandler):
         if operation.stream:
             await self._stream(ask(request), service)
             return
-        reply: Awaitable[Any] = ask(request)
-        self._reply(await reply)
+        asked: Awaitable[Any] = ask(request)
+        reply = await asked
+        self._record("ok", str(getattr(reply, "address", "")))
+        self._reply(reply)
 
     get = post = put = delete = patch = head = options = answer
 
@@ -159,12 +176,28 @@ class OperationHandler(RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Every error in one form."""
         error = told(status_code, kwargs.get("exc_info", (None, None, None))[1])
+        self._record(error.code)
         self.set_status(error.http_status)
         if error.http_status == 405:
             self.set_header("Allow", ", ".join(sorted(self.operations)))
         if error.http_status == 503:
             self.set_header("Retry-After", "1")
         self.finish(encode(error.to_dict()))
+
+    def _record(self, outcome: str, run: str = "") -> None:
+        """One line in the audit file for what writes or executes."""
+        operation = self.operation
+        if self.audit is None or self.recorded or operation is None or operation.access == READ:
+            return
+        self.recorded = True
+        try:
+            who = self.caller()
+        except Exception:  # noqa: BLE001  whoever was not let in has no name
+            who = "nobody"
+        path = getattr(self, "path_kwargs", None) or {}
+        address = "/".join(path[name] for name in ("workflow", "worker") if name in path)
+        self.audit.record(who=who, door=self.door, client=self.request.remote_ip or "", operation=operation.name,
+                          address=address, run=run, outcome=outcome)  # fmt: skip
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """A user's mistake is no news; a bug of ours is, with its traceback, in the log only."""
@@ -187,14 +220,24 @@ class UnknownRoute(OperationHandler):
 
 
 def routes(service: Callable[[], Answers | None], handler: type[OperationHandler] = OperationHandler,
-           prefix: str = "") -> Sequence[tuple[str, type[RequestHandler], dict[str, Any]]]:  # fmt: skip
-    """One route per path of the table."""
+           prefix: str = "", **options: Any) -> Sequence[tuple[str, type[RequestHandler], dict[str, Any]]]:  # fmt: skip
+    """One route per path of the table. `options` are further arguments of the handler's `initialize`."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.verb] = operation
-    return [(prefix + _pattern(path), handler, {"operations": operations, "service": service})
+    return [(prefix + _pattern(path), handler, {"operations": operations, "service": service, **options})
             for path, operations in by_path.items()]  # fmt: skip
 
 
 def _pattern(path: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda m: rf"(?P<{m[1]}>{r'[0-9]{1,9}' if m[1] == 'number' else '[^/]+'})", path) + "/?"
+
+
+def peer(request: HTTPServerRequest) -> str:
+    """`uid:N` of the other end of a local socket; this process's own where the system does not say."""
+    stream = getattr(request.connection, "stream", None)
+    link: socket.socket | None = getattr(stream, "socket", None)
+    if link is not None and hasattr(socket, "SO_PEERCRED") and link.family == socket.AF_UNIX:
+        _, uid, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        return f"uid:{uid}"
+    return f"uid:{os.getuid()}"
