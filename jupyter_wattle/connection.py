@@ -33,6 +33,8 @@ class ConnectionFile:
             json.dump({"home": home, "url": url, "token": token, "pid": os.getpid()}, file)
         os.replace(draft, self.path)
         os.environ[VARIABLE] = str(self.path)
+        if os.environ.get("WATTLE_HOME"):
+            os.environ["WATTLE_HOME"] = home  # what the server was told counts, here and in its kernels
 
     def remove(self) -> None:
         """Take it back."""
