@@ -12,13 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.helpers import within
 from wattle.core import replies as rp
 from wattle.core.errors import Conflict, DocumentError, InvalidRequest, NotFound, Problem
 from wattle.core.operations import OPERATIONS
 from wattle.sdk.client import Client
 from wattle.sdk.transports import ConnectionLost, UnixTransport
-from wattle.web import sse
 from wattle.web.door import PrivateDoor
 from wattle.web.handlers import routes
 
@@ -171,58 +169,6 @@ def test_an_error_within_a_stream_is_told(client: Client) -> None:
 def test_every_operation_has_a_route() -> None:
     handlers = {method for _, _, arguments in routes(lambda: None) for method in arguments["operations"].values()}
     assert handlers == set(OPERATIONS)
-
-
-async def _frames(replies: AsyncIterator[Any], *, leaving: bool = False) -> list[bytes]:
-    sent: list[bytes] = []
-
-    async def send(data: bytes) -> None:
-        sent.append(data)
-
-    await sse.EventStream(send).run(replies, leaving=lambda: leaving)
-    return sent
-
-
-async def _one() -> AsyncIterator[rp.Done]:
-    yield rp.Done(message="line one\nevent: end\n\ndata: forged")
-
-
-def test_line_ends_in_data_cannot_forge_an_event() -> None:
-    frames = asyncio.run(within(_frames(_one())))
-    assert b"".join(frames).count(b"\n\n") == 3, "comment, data, end"
-
-
-def test_a_leaving_coordinator_asks_its_clients_to_come_back() -> None:
-    assert asyncio.run(within(_frames(_one(), leaving=True)))[-1] == b"event: resync\ndata: {}\n\n"
-
-
-def test_a_quiet_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.01)
-    gate = asyncio.Event()
-    beats: list[bytes] = []
-
-    async def send(data: bytes) -> None:
-        beats.append(data)
-        if len(beats) > 3:
-            gate.set()
-
-    async def quiet() -> AsyncIterator[rp.Done]:
-        await gate.wait()
-        yield rp.Done(message="at last")
-
-    asyncio.run(within(sse.EventStream(send).run(quiet(), leaving=lambda: False)))
-    assert beats.count(b": alive\n\n") >= 2
-    assert b"at last" in beats[-2]
-
-
-def test_a_client_that_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "STUCK_SECONDS", 0.01)
-
-    async def stuck(_data: bytes) -> None:
-        await asyncio.Event().wait()
-
-    with pytest.raises(sse.TooSlow):
-        asyncio.run(within(sse.EventStream(stuck).run(_one(), leaving=lambda: False)))
 
 
 def test_a_connection_that_breaks_is_told_from_one_that_ends(tmp_path: Path) -> None:

@@ -226,7 +226,8 @@ class Service:
             while not self.leaving:
                 with contextlib.suppress(Unreachable):  # the coordinator let go meanwhile
                     change = await self.coordinator.read(partial(self._news, live, watcher, first=first))
-                    if first or change.workers or change.run.status in FINAL:
+                    known = first and change.seq == request.after and change.run.status not in FINAL
+                    if not known and (first or change.workers or change.run.status in FINAL):
                         yield change
                     if change.run.status in FINAL:
                         return

@@ -254,7 +254,8 @@ class WorkerMetrics(Reply, kw_only=True):
 
 class LogChunk(Reply, kw_only=True):
     """Bytes `from_offset` to `to_offset` of one stream: as `text`, or as `base64` when they are not UTF-8.
-    `skipped` bytes before it were left out because the reader was slow. `end` is the last chunk's status."""
+    `skipped` bytes before it were left out because the reader was slow. `end` is the last chunk's status; `reason`,
+    `code` and `signal` say how that came."""
 
     worker: str
     attempt: int
@@ -266,6 +267,9 @@ class LogChunk(Reply, kw_only=True):
     skipped: int = 0
     position: str = ""
     end: str = ""
+    reason: str = ""
+    code: int | None = None
+    signal: int | None = None
 
 
 class LogChunks(Reply, kw_only=True):

@@ -125,7 +125,10 @@ class GetRun(Request, kw_only=True):
 
 
 class WatchRun(Request, kw_only=True):
+    """`after` is the id of the last picture seen: when nothing has happened since, it is not sent again."""
+
     workflow: str
+    after: Count = 0
 
 
 class GetGraph(Request, kw_only=True):

@@ -7,6 +7,7 @@ bytes are never served as HTML. A body over its limit is counted and dropped as 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -25,8 +26,18 @@ from wattle.core.operations import OPERATIONS, READ, Operation
 from wattle.web import asking, sse
 from wattle.web.audit import Audit
 from wattle.web.refusals import encode, refusal, told
+from wattle.web.streams import Streams
 
 log = logging.getLogger("wattle.web")
+
+POLL = frozenset({"poll"})
+"""The query field that asks for a stream piece by piece."""
+OPENING_SECONDS = 0.3
+"""A stream that is refused within this time is refused with its status; later, with an event."""
+
+
+class ClientGone(Exception):
+    """The connection was taken from under a stream."""
 
 
 class Answers(Protocol):
@@ -46,12 +57,15 @@ class OperationHandler(RequestHandler):
     """The audit file has this request's line, here or where it was handed on to."""
 
     def initialize(self, operations: Mapping[str, Operation], service: Callable[[], Answers | None],
-                   audit: Audit | None = None, door: str = "private") -> None:  # fmt: skip
+                   audit: Audit | None = None, door: str = "private",
+                   streams: Streams | None = None) -> None:  # fmt: skip
         """Called by Tornado with the route's arguments."""
         self.operations = operations
         self.find_service = service
         self.audit = audit
         self.door = door
+        self.streams = streams or Streams()
+        self._following: asyncio.Task[Any] | None = None
         self._pieces: list[bytes] = []
         self._size = 0
 
@@ -130,10 +144,10 @@ class OperationHandler(RequestHandler):
         service = self.find_service()
         if service is None:
             raise refusal(503)
-        request = await asking.question(self.request, operation, path)
+        request = await asking.question(self.request, operation, path, POLL if operation.stream else frozenset())
         ask = getattr(service, operation.name)
         if operation.stream:
-            await self._stream(ask(request), service)
+            await self._follow(ask(request), service)
             return
         asked: Awaitable[Any] = ask(request)
         reply = await asked
@@ -152,24 +166,67 @@ class OperationHandler(RequestHandler):
                 return
         self.finish(encode(reply))
 
-    async def _stream(self, replies: AsyncIterator[Any], service: Answers) -> None:
-        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
-        self.set_header("X-Accel-Buffering", "no")
-        stream = sse.EventStream(self._send)
+    # ---- streams ------------------------------------------------------------------------------------------------
+
+    async def _follow(self, replies: AsyncIterator[Any], service: Answers) -> None:
+        """Send a stream, or what there is of it, for as long as the client is there."""
+        self._following = asyncio.current_task()
         try:
-            await stream.run(replies, leaving=lambda: service.leaving)
-        except (StreamClosedError, sse.TooSlow):
-            with contextlib.suppress(Exception):
-                self.detach().close()
+            with self.streams.admitted(self.caller()):
+                async with contextlib.aclosing(replies):  # type: ignore[type-var]
+                    await self._send_all(replies, lambda: service.leaving)
+        except (StreamClosedError, ClientGone):
+            return
+        except asyncio.CancelledError:
+            if self._following is not None:
+                raise
         finally:
-            with contextlib.suppress(RuntimeError):
-                await replies.aclose()  # type: ignore[attr-defined]
+            self._following = None
+
+    async def _send_all(self, replies: AsyncIterator[Any], leaving: Callable[[], bool]) -> None:
+        if self.get_query_argument("poll", "") not in {"", "0", "false"}:
+            known = self.request.headers.get("Last-Event-ID", "")
+            self.finish(encode(await sse.polled(replies, leaving, known)))
+            return
+        first = asyncio.ensure_future(anext(replies))
+        try:
+            await asyncio.wait({first}, timeout=OPENING_SECONDS)
+            if first.done() and isinstance(first.exception(), WattleError):
+                await first
+            await self._stream(first, replies, leaving)
+        finally:
+            first.cancel()
+            await asyncio.wait({first})
+
+    async def _stream(self, first: asyncio.Future[Any], replies: AsyncIterator[Any],
+                      leaving: Callable[[], bool]) -> None:  # fmt: skip
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("Cache-Control", "no-cache, no-transform")
+        self.set_header("X-Accel-Buffering", "no")
+        self._transforms = []  # no compression: it would hold frames back and cost 256 kB a client
+        await sse.EventStream(self._send, self._drop, self.streams.frames).run(first, replies, leaving)
 
     async def _send(self, data: bytes) -> None:
         if not self._headers_written:
             await self.flush()
-        self.write(data)
-        await self.flush()
+        # Past RequestHandler.write: what is sent is framed already and shared between clients.
+        connection = self.request.connection
+        if connection is None:
+            raise ClientGone
+        await connection.write(data)
+
+    def _drop(self) -> None:
+        """Cut the connection: whoever takes nothing for so long will not miss it."""
+        stream = getattr(self.request.connection, "stream", None)
+        if stream is not None:
+            stream.close()
+
+    def on_connection_close(self) -> None:
+        """The client has gone: so does what is done for it alone."""
+        super().on_connection_close()
+        following, self._following = self._following, None
+        if following is not None:
+            following.cancel()
 
     # ---- refusals -----------------------------------------------------------------------------------------------
 
@@ -221,7 +278,9 @@ class UnknownRoute(OperationHandler):
 
 def routes(service: Callable[[], Answers | None], handler: type[OperationHandler] = OperationHandler,
            prefix: str = "", **options: Any) -> Sequence[tuple[str, type[RequestHandler], dict[str, Any]]]:  # fmt: skip
-    """One route per path of the table. `options` are further arguments of the handler's `initialize`."""
+    """One route per path of the table. `options` are further arguments of the handler's `initialize`; the routes share
+    their streams' limits."""
+    options = {"streams": Streams(), **options}
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.verb] = operation
