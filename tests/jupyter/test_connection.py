@@ -25,7 +25,7 @@ def run_in_kernel(server: Server, code: str) -> None:
     (server.folder / "n.ipynb").write_text(json.dumps(notebook))
     kernel = server.ask("POST", "/api/kernels", {"name": "python3", "path": str(server.folder)}).json["id"]
     (file,) = wait_until(lambda: list(server.runtime.glob(f"kernel-{kernel}.json")))
-    from jupyter_client.blocking import BlockingKernelClient  # noqa: PLC0415
+    from jupyter_client.blocking.client import BlockingKernelClient  # noqa: PLC0415
 
     client = BlockingKernelClient(connection_file=str(file))
     client.load_connection_file()

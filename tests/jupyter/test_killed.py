@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def test_two_hundred_workers_survive_the_death_of_jupyter_lab(
             seen.append((identity, data["text"] or ""))
         os.kill(first.process.pid, signal.SIGKILL)
         first.process.wait(30)
+        assert isinstance(stream, Generator)
         stream.close()
 
     second = begin("lab", environment={"WATTLE_MAX_CONCURRENT_WORKERS": str(WORKERS)})
