@@ -7,6 +7,7 @@ The cheap way comes first: ten thousand small workers each make one folder for t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -39,7 +40,7 @@ def prepare(launch: Launch, made: set[str]) -> None:
             if os.path.lexists(old) and not os.path.lexists(new):
                 os.rename(old, new)
         path = logs
-        make_folder(logs, PRIVATE_FOLDER)
+        make_log_folder(logs, first=launch["attempt"] == 1)
         created = False
         for path in (cwd, *launch.get("directories", ())):
             if path != logs and path not in made:
@@ -67,6 +68,14 @@ def make_folder(path: str, mode: int = 0o777) -> bool:
         make_folder(os.path.dirname(path), mode)
         return make_folder(path, mode)
     return True
+
+
+def make_log_folder(path: str, *, first: bool) -> None:
+    """Make the folder of an attempt; the first one's is made from its worker's on. Raises OSError."""
+    if first:
+        with contextlib.suppress(OSError):  # it is there, or so much is missing that the long way is needed
+            os.mkdir(os.path.dirname(path), PRIVATE_FOLDER)
+    make_folder(path, PRIVATE_FOLDER)
 
 
 def make_link(path: str, target: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -40,6 +41,32 @@ def look(pid: int) -> Entry | None:
     except OSError:
         return None
     return Entry(pid, fields[0], int(fields[1]), int(fields[2]), int(fields[19]))
+
+
+class Births:
+    """When children began, mostly without a look: a child's start ticks lie between those of the moments before and
+    after it was made. They are told from the clock only after it was seen that the system means the same clock."""
+
+    def __init__(self) -> None:
+        self._trusted = False
+        self._clock = getattr(time, "CLOCK_BOOTTIME", None) if HAS_PROC else None
+        self._tick = 10**9 // os.sysconf("SC_CLK_TCK")
+
+    def moment(self) -> int:
+        """Now, in ticks since the boot; 0 where that is not known."""
+        return time.clock_gettime_ns(self._clock) // self._tick if self._clock is not None else 0
+
+    def ticks(self, pid: int, before: int) -> int:
+        """The start ticks of our unreaped child, made since `before`; 0 where that is not known."""
+        same = 0 < before == self.moment()
+        if same and self._trusted:
+            return before
+        entry = look(pid)
+        if same and entry is not None:
+            self._trusted = entry.ticks == before
+            if not self._trusted:
+                self._clock = None
+        return entry.ticks if entry is not None else 0
 
 
 def table() -> dict[int, Entry]:

@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from wattle.runtime.supervisor import processes
@@ -53,15 +54,20 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._asked_to_end)
 
-    def _waker(self) -> int:
-        """What ends a wait: a lane's byte, or a signal."""
+    def _waker(self) -> Callable[[], None]:
+        """What ends a wait: a byte of somebody who was held up, or a signal."""
         read, write = os.pipe()
         os.set_blocking(read, False)
         os.set_blocking(write, False)
         self._selector.register(read, selectors.EVENT_READ, lambda: _empty(read))
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        return write
+
+        def wake() -> None:
+            with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well
+                os.write(write, b"w")
+
+        return wake
 
     def _asked_to_end(self, *_: object) -> None:
         """It ends when it is not needed; workers and their coordinator come first."""
@@ -72,6 +78,9 @@ class Supervisor:
 
     def run(self) -> int:
         """Until there is nothing to do and nobody there; the exit code."""
+        return self.work.relay.run(self._turns)
+
+    def _turns(self) -> int:
         while True:
             for key, _ in self._selector.select(self._wait()):
                 key.data()

@@ -23,6 +23,8 @@ SETPGROUP, SETSIGDEF, SETSIGMASK = 0x02, 0x04, 0x08
 ACTIONS_BYTES, ATTRIBUTES_BYTES, SIGSET_BYTES = 256, 512, 256
 """Larger than any C library's structures (glibc: 80, 336, 128), because their size cannot be asked for."""
 
+_Actions = ctypes.c_char * ACTIONS_BYTES
+
 Spawn = Callable[[Sequence[str], Collection[bytes], str, str, str | None], int]
 """(words beginning with an absolute path, `name=value`…, folder, stdout, stderr or None) -> process id."""
 
@@ -30,7 +32,7 @@ Spawn = Callable[[Sequence[str], Collection[bytes], str, str, str | None], int]
 class LibrarySpawn:
     """`posix_spawn` of the C library. Raises AttributeError when it has no way to set the working directory."""
 
-    lanes = 3
+    at_once = 3
     name = "posix_spawn"
 
     def __init__(self) -> None:
@@ -52,7 +54,7 @@ class LibrarySpawn:
 
     def __call__(self, words: Sequence[str], env: Collection[bytes], cwd: str, stdout: str, stderr: str | None) -> int:
         """Start it. Raises OSError."""
-        actions = ctypes.create_string_buffer(ACTIONS_BYTES)
+        actions = _Actions()
         c, fs = self._c, os.fsencode
         check(c.posix_spawn_file_actions_init(actions))
         try:
@@ -73,9 +75,9 @@ class LibrarySpawn:
 
 
 class PythonSpawn:
-    """`os.posix_spawn`, with the working directory changed around it: one lane only."""
+    """`os.posix_spawn`, with the working directory changed around it, and one at a time."""
 
-    lanes = 1
+    at_once = 1
     name = "os.posix_spawn"
 
     def __init__(self) -> None:
@@ -101,7 +103,7 @@ class PythonSpawn:
 class PopenSpawn:
     """`subprocess`: the slowest, and everywhere."""
 
-    lanes = 2
+    at_once = 2
     name = "subprocess"
 
     def __call__(self, words: Sequence[str], env: Collection[bytes], cwd: str, stdout: str, stderr: str | None) -> int:

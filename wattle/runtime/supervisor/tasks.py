@@ -1,27 +1,22 @@
-"""One attempt as the supervisor sees it, and the lanes in which processes are made.
-
-A lane is a thread: it makes the folders and files that a launch wants, then the process. Its result comes back through
-a queue and a byte in a pipe, so that everything else happens on the one main thread.
-"""
+"""One attempt as the supervisor sees it, and how its process is made: the folders and files that its launch wants,
+then the process. This may take long (`relay.py`), so nothing that is decided is touched here."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
-import queue
-import threading
+import sys
 import time
-from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 from wattle.runtime.supervisor import processes
 from wattle.runtime.supervisor.prepare import Launch, Refused, explain, prepare
-from wattle.runtime.supervisor.spawn import LibrarySpawn, PopenSpawn, PythonSpawn
+from wattle.runtime.supervisor.spawn import Spawn
 
 BUSY_FILE_TRIES, BUSY_FILE_PAUSE = 20, 0.005
 ROOM_TRIES, ROOM_PAUSE = 40, 0.25
 """A machine without room for another process is waited for: the shortage is ours, not the worker's failure."""
+FILE_NAMES = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+"""How text becomes bytes for the system, as in `os.fsencode`."""
 
 
 class Task:
@@ -36,7 +31,7 @@ class Task:
         self.pid = 0
         self.ticks = 0
         self.serial = 0
-        """When it went into a lane, counted."""
+        """When its making began, counted."""
         self.since = 0.0
         """When its process began, by the monotonic clock."""
         self.deadline: float | None = None
@@ -61,60 +56,49 @@ class Stop:
         self.told = False
 
 
-class Lanes:
-    """Makes processes in a few threads. `results` holds (task, pid, ticks, error or None)."""
+class Made(NamedTuple):
+    """What became of a task: its process, or why there is none."""
 
-    def __init__(self, spawn: LibrarySpawn | PythonSpawn | PopenSpawn, environments: dict[str, dict[str, bytes]],
-                 wake: int) -> None:  # fmt: skip
-        self.results: deque[tuple[Task, int, int, Refused | None]] = deque()
-        self.busy = 0
-        self.begun = 0
-        """How many tasks ever went in."""
+    task: Task
+    pid: int
+    ticks: int
+    refused: Refused | None
+
+
+class Maker:
+    """Makes processes, in any thread."""
+
+    def __init__(self, spawn: Spawn, environments: dict[str, dict[str, bytes]]) -> None:
         self._spawn = spawn
         self._environments = environments
-        self._wake = wake
+        self._births = processes.Births()
         self._made: set[str] = set()
         """Working directories that were there a moment ago; looked at again when a process cannot be made."""
-        self._work: queue.SimpleQueue[Task] = queue.SimpleQueue()
-        for _ in range(spawn.lanes):
-            threading.Thread(target=self._lane, daemon=True).start()
 
-    def put(self, task: Task) -> None:
-        """Make this one's process."""
-        self.busy += 1
-        self.begun += 1
-        task.serial = self.begun
-        self._work.put(task)
+    def make(self, task: Task) -> Made:
+        """Make this one's process. Never raises."""
+        try:
+            return Made(task, *self._make(task), None)
+        except Refused as error:
+            return Made(task, 0, 0, error)
+        except (OSError, ValueError) as error:
+            return Made(task, 0, 0, Refused(f"it could not be started: {error}"))
 
-    def _lane(self) -> None:
-        while True:
-            task = self._work.get()
-            pid, ticks, refused = 0, 0, None
-            try:
-                pid = self._make(task)
-                entry = processes.look(pid)
-                ticks = entry.ticks if entry else 0
-            except Refused as error:
-                refused = error
-            except (OSError, ValueError) as error:
-                refused = Refused(f"it could not be started: {error}")
-            self.results.append((task, pid, ticks, refused))
-            with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well
-                os.write(self._wake, b"l")
-
-    def _make(self, task: Task) -> int:
+    def _make(self, task: Task) -> tuple[int, int]:
         launch = task.launch
         base = self._environments.get(launch["env_id"])
         if base is None:
             raise Refused("its environment is not known; start the run again")
         prepare(launch, self._made)
         tag = f"WATTLE_TASK={launch['run']}/{launch['worker']}/{launch['attempt']}/{launch['nonce']}"
-        env = {**base, **encoded(launch.get("env", {})), "WATTLE_TASK": os.fsencode(tag)}
+        env = {**base, **encoded(launch.get("env", {})), "WATTLE_TASK": tag.encode(*FILE_NAMES)}
         words = [launch["executable"], *launch["argv"][1:]]
         tries = 0
         while True:
             try:
-                return self._spawn(words, env.values(), launch["cwd"], launch["stdout"], launch.get("stderr"))
+                before = self._births.moment()
+                pid = self._spawn(words, env.values(), launch["cwd"], launch["stdout"], launch.get("stderr"))
+                return pid, self._births.ticks(pid, before)
             except OSError as error:
                 tries += 1
                 if not self._again(error, task, tries):
@@ -127,7 +111,7 @@ class Lanes:
             prepare(task.launch, self._made)
             return True
         if error.errno == errno.ETXTBSY and tries < BUSY_FILE_TRIES:
-            time.sleep(BUSY_FILE_PAUSE)  # another lane's child has our script open until its own exec
+            time.sleep(BUSY_FILE_PAUSE)  # another child has our script open until its own exec
             return True
         if error.errno in {errno.EAGAIN, errno.ENOMEM} and tries < ROOM_TRIES and task.stop is None:
             time.sleep(ROOM_PAUSE)
@@ -137,4 +121,4 @@ class Lanes:
 
 def encoded(variables: dict[str, str]) -> dict[str, bytes]:
     """Variables as the system takes them: name -> `name=value`."""
-    return {name: os.fsencode(f"{name}={value}") for name, value in variables.items()}
+    return {name: f"{name}={value}".encode(*FILE_NAMES) for name, value in variables.items()}

@@ -1,4 +1,4 @@
-"""The attempts: queued until every counter has room, made by the lanes, reaped, ended, recorded.
+"""The attempts: queued until every counter has room, made, reaped, ended, recorded.
 
 Laws: one thread decides; an intent is in the journal before its process can exist; an exit is in the journal before
 its process is reaped, because that can be done only once; an attempt holds its counters until nothing of its group
@@ -22,29 +22,35 @@ from wattle.runtime.supervisor.failpoints import Failpoint
 from wattle.runtime.supervisor.journal import Journal
 from wattle.runtime.supervisor.outcome import outputs_of, status_fields
 from wattle.runtime.supervisor.prepare import Refused
+from wattle.runtime.supervisor.relay import Relay
 from wattle.runtime.supervisor.spawn import choose
-from wattle.runtime.supervisor.tasks import Lanes, Stop, Task, encoded
+from wattle.runtime.supervisor.tasks import Made, Maker, Stop, Task, encoded
 from wattle.runtime.supervisor.upkeep import Upkeep
 
 KEPT = ("nonce", "run", "worker", "attempt", "stdout", "stderr", "grace", "outputs", "limits", "timeout", "log_limit")
 """What of a launch a successor needs."""
 RETRY_SECONDS = 0.5
 """After a journal that could not be written."""
+MAKING_SECONDS = 0.01
+"""How long processes are made before there is a look at what happened meanwhile."""
 
 
 class Work:
-    """Every attempt that this supervisor queues or runs. `wake` is a descriptor that ends the main loop's wait."""
+    """Every attempt that this supervisor queues or runs. `wake` ends the main loop's wait."""
 
-    def __init__(self, folder: str, journal: Journal, wake: int, tell: Callable[[str], None]) -> None:
+    def __init__(self, folder: str, journal: Journal, wake: Callable[[], None], tell: Callable[[str], None]) -> None:
         self.journal = journal
         self.queue: deque[Task] = deque()
         self.tasks: dict[str, Task] = {}
-        """Being made, running or ending, by nonce."""
+        """About to be made, running or ending, by nonce."""
+        self._to_make: deque[Task] = deque()
         self._environments: dict[str, dict[str, bytes]] = {}
         self._by_pid: dict[int, Task] = {}
         """Our unreaped children."""
         self._early: dict[int, tuple[int, int, int, Any]] = {}
-        """Who ended before its lane said who it is: how many were begun then, start ticks, status, usage."""
+        """Who ended before it was said who it is: how many were begun then, start ticks, status, usage."""
+        self._begun = 0
+        """How many makings were ever begun."""
         self._counters = Counters()
         self._deadlines: list[tuple[float, str]] = []
         self._start_at = 0.0
@@ -53,22 +59,25 @@ class Work:
         self._endings = Endings(self._ended, tell)
         self._upkeep = Upkeep()
         self.spawn = choose(folder)
-        self._lanes = Lanes(self.spawn, self._environments, wake)
+        self.relay: Relay[Task, Made] = Relay(Maker(self.spawn, self._environments).make, self.spawn.at_once, wake)
         self._adoption = Adoption(folder, journal, self._note, self._leader_gone)
         self._adoption.take_over(self._hold)
 
     def turn(self) -> None:
         """Take what happened, and do what is due."""
-        self._take_results()
+        self._take_late()
         self._reap()
         self._adoption.look()
         self._check_deadlines()
         self._endings.look()
-        self._start_what_fits()
         self._upkeep.look(self.tasks.values())
+        self._start_what_fits()
+        self._make()
 
     def next_moment(self) -> float:
         """When there is something to do if nothing happens."""
+        if self._to_make and self.relay.room:
+            return 0.0
         moments = [moment for moment in (self._endings.next_look, self._adoption.next_look) if moment is not None]
         if self._deadlines:
             moments.append(self._deadlines[0][0])
@@ -137,7 +146,7 @@ class Work:
         self._failpoint.reach("after-intent")
         for task in started:
             self.tasks[task.nonce] = task
-            self._lanes.put(task)
+            self._to_make.append(task)
 
     def _take_back(self, started: list[Task]) -> None:
         """The intents could not be written: nothing was started, and they wait again."""
@@ -147,24 +156,36 @@ class Work:
         self.journal.drop({task.nonce for task in started})
         self._start_at = time.monotonic() + RETRY_SECONDS
 
-    def _take_results(self) -> None:
-        """What the lanes have done."""
-        results = self._lanes.results
-        while results:
-            task, pid, ticks, refused = results.popleft()
-            self._lanes.busy -= 1
-            if refused is not None:
-                self._refused(task, refused)
-                continue
-            self._failpoint.reach("after-spawn")
-            self._started(task, pid, ticks)
-        self.journal.flush()  # at once: until then nobody but the keeper could find a process that ends meanwhile
-        if not self._lanes.busy:
+    def _make(self) -> None:
+        """Make the processes whose intents are written. Displaced may end this turn at each of them."""
+        until = time.monotonic() + MAKING_SECONDS
+        while self._to_make and self.relay.room:
+            task = self._to_make.popleft()
+            self._begun += 1
+            task.serial = self._begun
+            self._take(self.relay.call(task))
+            self.journal.flush()  # at once: until then nobody but the keeper could find a process that ends meanwhile
+            if time.monotonic() > until:
+                break
+
+    def _take_late(self) -> None:
+        """What was made by those who had been held up."""
+        while self.relay.late:
+            self._take(self.relay.late.popleft())
+            self.journal.flush()
+        if not self.relay.owing:
             self._early.clear()
+
+    def _take(self, made: Made) -> None:
+        if made.refused is not None:
+            self._refused(made.task, made.refused)
+            return
+        self._failpoint.reach("after-spawn")
+        self._started(made.task, made.pid, made.ticks)
 
     def _started(self, task: Task, pid: int, ticks: int) -> None:
         begun, early_ticks, status, usage = self._early.pop(pid, (0, 0, 0, None))
-        ticks = ticks or early_ticks
+        ticks = early_ticks or ticks
         task.pid, task.ticks, task.since = pid, ticks, time.monotonic()
         self._failpoint.reach("before-start-record")
         self._note("S", task, pid=pid, ticks=ticks, boot=self._boot, ns=self._namespace,
@@ -225,7 +246,7 @@ class Work:
                     return
                 pid, status = seen
                 task, ticks = self._by_pid.get(pid), 0
-                if task is None and self._lanes.busy:
+                if task is None and self.relay.owing:
                     entry = processes.look(pid)
                     ticks = entry.ticks if entry else 0
                 if task is not None and status is not None:
@@ -241,8 +262,8 @@ class Work:
             if task is not None:
                 self._failpoint.reach("after-reap")
                 self._leader_exited(task, status, usage)
-            elif self._lanes.busy:
-                self._early[pid] = (self._lanes.begun, ticks, status, usage)
+            elif self.relay.owing:
+                self._early[pid] = (self._begun, ticks, status, usage)
 
     def _leader_exited(self, task: Task, status: int, usage: Any) -> None:
         self._by_pid.pop(task.pid, None)
