@@ -13,11 +13,12 @@ import time
 from typing import TYPE_CHECKING
 
 from wattle import succession
-from wattle.core.errors import Unreachable, WattleError
+from wattle.core.errors import Conflict, Unreachable, WattleError
 from wattle.sdk.client import Client
 from wattle.settings import prepare_home
 
 if TYPE_CHECKING:
+    import subprocess
     from typing import Any
 
     from wattle.host import Host
@@ -105,7 +106,9 @@ def _serve_quietly(serve: Any, host: Host) -> None:
 
 
 def start_supervisor_early(settings: Settings) -> None:
-    """Its interpreter starts beside our imports."""
+    """Its interpreter starts beside our imports, where there is to be one."""
+    if not succession.supervised(settings):
+        return
     from wattle.runtime.supervisor.launch import launch_supervisor
 
     launch_supervisor(settings.runtime_dir)
@@ -125,17 +128,18 @@ def bring_up(settings: Settings) -> Client:
         if client.ask("get_health")["rank"] != "foreground":
             return client
         before = client.ask("get_health")["epoch"]
-        succession.spawn_background(settings, None)
-        return _wait_for_epoch(settings, before)
+        return _wait_for_epoch(settings, before, succession.spawn_background(settings, None))
     return _bring_up(settings, None)
 
 
-def _wait_for_epoch(settings: Settings, before: int) -> Client:
+def _wait_for_epoch(settings: Settings, before: int, successor: subprocess.Popen[bytes]) -> Client:
     for _ in range(int(succession.PATIENCE / succession.PAUSE)):
         with contextlib.suppress(Unreachable):
             client = succession.wait_for_coordinator(settings)
             if client.ask("get_health")["epoch"] > before:
                 return client
+        if successor.poll() not in {None, 0}:
+            raise Conflict("The foreground run does not hand over.", succession.last_words(settings))
         time.sleep(succession.PAUSE)
     raise Unreachable("The foreground run did not hand over.", "wattle doctor")
 
@@ -177,8 +181,9 @@ def serve_background(settings: Settings, idle: float | None = None) -> int:
         if host.loop is not None:
             host.loop.call_soon_threadsafe(host.leave_to_supervisor)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, leave)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), leave)
     serve(host)
     return 0
 

@@ -56,7 +56,9 @@ def _disk(settings: Settings) -> tuple[bool, str, str]:
 
 
 def _door(settings: Settings) -> tuple[bool, str, str]:
-    return True, succession.socket_path(settings), ""
+    if succession.HAS_UNIX_SOCKETS and settings.door == "auto":
+        return True, succession.socket_path(settings), ""
+    return True, f"a port of 127.0.0.1, its token in {succession.door_path(settings)}", ""
 
 
 def _database(settings: Settings) -> tuple[bool, str, str]:
@@ -82,6 +84,8 @@ def _coordinator(settings: Settings) -> tuple[bool, str, str]:
 
 
 def _supervisor(settings: Settings) -> tuple[bool, str, str]:
+    if not succession.supervised(settings):
+        return True, succession.UNSUPERVISED, ""
     if not succession.answers(settings):
         return True, "asked only while a coordinator runs", ""
     with succession.client(settings) as client:

@@ -25,16 +25,25 @@ from wattle.coordinator.recovery import recover
 from wattle.coordinator.service import Service
 from wattle.core.document import parse, unavailable
 from wattle.core.environ import strip_secrets
-from wattle.core.errors import StorageError, WattleError
+from wattle.core.errors import Conflict, StorageError, WattleError
 from wattle.core.expand import resolve_params, resolve_rows
 from wattle.core.replies import Health
 from wattle.core.requests import Format, HandOver
 from wattle.runtime.environment import read_base, write_base
+from wattle.runtime.inprocess import InProcessExecutor
 from wattle.runtime.local import LocalExecutor
 from wattle.runtime.logs import FileLogs
 from wattle.settings import log_root
 from wattle.storage.store import open_store
-from wattle.succession import PASSING_IDLE, RANKS, background_command, background_environment, spawn_background
+from wattle.succession import (
+    PASSING_IDLE,
+    RANKS,
+    UNSUPERVISED,
+    background_command,
+    background_environment,
+    spawn_background,
+    supervised,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from wattle.settings import Settings
@@ -78,7 +87,8 @@ class Host:
         self._goodbye = True
         self._spawn = False
         self._state = "starting"
-        self._executor: LocalExecutor | None = None
+        self._supervised = supervised(settings)
+        self._executor: LocalExecutor | InProcessExecutor | None = None
         self._coordinator: Coordinator | None = None
 
     async def run(self) -> None:
@@ -104,7 +114,8 @@ class Host:
 
     async def _begin(self, store: SqlStore) -> Coordinator:
         self._epoch = await asyncio.to_thread(store.new_epoch)
-        self._executor = LocalExecutor(
+        kind = LocalExecutor if self._supervised else InProcessExecutor
+        self._executor = kind(
             self.settings.runtime_dir, restart=background_command(self.settings, PASSING_IDLE),
             restart_environment=background_environment(), on_exit=self.settings.on_exit,
             on_state=self._note,
@@ -133,7 +144,7 @@ class Host:
 
         assert self.hold.listener is not None
         audit = Audit(str(self.settings.home / "audit.log"), SystemClock().now)
-        return PrivateDoor(self.hold.listener, lambda: self.service, audit=audit)
+        return PrivateDoor(self.hold.listener, lambda: self.service, self.hold.token, audit=audit)
 
     async def _end(self, store: SqlStore | None, coordinator: Coordinator | None, door: PrivateDoor | None) -> None:
         unfinished = len(coordinator.runs) if coordinator else 0
@@ -172,9 +183,13 @@ class Host:
     def _hand_over(self, request: HandOver) -> str:
         if request.rank is None:
             self.leave(hand_over=False)
-            return "The coordinator ends. Workers run on; runs go on with the next one."
+            told = "Workers run on; runs" if self._supervised else "Workers that still run end with it; runs"
+            return f"The coordinator ends. {told} go on with the next one."
         if RANKS[request.rank] <= RANKS[self.hold.rank]:
             return f"This {self.hold.rank} coordinator stays."
+        if not self._supervised and self.unfinished:
+            raise Conflict(f"This {self.hold.rank} coordinator stays: its workers would end with it.",
+                           "wait for its runs, or stop them", code="workers-inside")  # fmt: skip
         self.handed_over = True
         self._spawn, self._goodbye = False, False
         self._leave.set()
@@ -207,7 +222,8 @@ class Host:
             rank=self.hold.rank, pid=os.getpid(), epoch=self._epoch, started_at=self._started_at,
             ready=coordinator.ready and not coordinator.trouble,
             supervisor_pid=self._executor.supervisor_pid if self._executor else None,
-            supervisor_state=coordinator.trouble or self._state, unfinished_runs=len(coordinator.runs),
+            supervisor_state=coordinator.trouble or (self._state if self._supervised else UNSUPERVISED),
+            unfinished_runs=len(coordinator.runs),
             running_workers=sum(live.run.in_flight for live in coordinator.runs.values()),
             loop_lag_ms=round(coordinator.lag * 1000, 3), settings=self.settings.described(),
         )  # fmt: skip

@@ -44,9 +44,10 @@ _MODES = {"DependencyBased": "dependency", "Sequential": "sequential", "Parallel
 class Settings(NamedTuple):
     """Everything that can be set, resolved. `load` makes it.
 
-    `database` is an absolute path or a database URL. `runtime_dir` holds the sockets. `config` is the file that was
-    read. `notes` are sentences about what was decided for this machine. `origins` maps a setting to `flag`, the
-    variable, the file or `default`.
+    `database` is an absolute path or a database URL. `runtime_dir` holds the sockets. `supervisor` `off` lets workers
+    belong to the coordinator, `door` `tcp` opens a port of 127.0.0.1 to a token: what machines without Unix sockets get
+    anyway. `config` is the file that was read. `notes` are sentences about what was decided for this machine. `origins`
+    maps a setting to `flag`, the variable, the file or `default`.
     """
 
     home: Path
@@ -59,6 +60,8 @@ class Settings(NamedTuple):
     host: str = "localhost"
     port: int = 9240
     zenoh_enabled: bool = True
+    supervisor: str = "auto"
+    door: str = "auto"
     config: Path | None = None
     notes: tuple[str, ...] = ()
     origins: Mapping[str, str] = {}
@@ -135,8 +138,10 @@ OPTIONS: dict[str, _Option] = {
     "mode": _Option("coordinator", "mode", "dependency", _one_of("dependency", "sequential", "parallel")),
     "db_url": _Option("coordinator", "db_url", "wattle.db", _word),
     "on_exit": _Option("coordinator", "on_exit", "resume", _one_of("resume", "pause")),
+    "door": _Option("coordinator", "door", "auto", _one_of("auto", "tcp")),
     "max_concurrent_workers": _Option("execution", "max_concurrent_workers", "auto", _whole(1, 100_000, also="auto")),
     "log_directory": _Option("execution", "log_directory", "logs/", _word),
+    "supervisor": _Option("execution", "supervisor", "auto", _one_of("auto", "off")),
     "zenoh_enabled": _Option("zenoh", "enabled", True, _yes_or_no),
 }
 

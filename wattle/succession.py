@@ -2,7 +2,7 @@
 
     server (3)  >  background (2)  >  foreground (1)
 
-* The holder has an exclusive `flock` on `<home>/lock` for as long as it lives; the kernel releases it with the
+* The holder has an exclusive lock on `<home>/lock` for as long as it lives; the kernel releases it with the
   process, so a crash never leaves a lock behind. `<home>/holder.json` says who it is.
 * A newcomer of a higher rank asks the holder, over the private door, to hand over. One of the same or a lower rank
   becomes a client.
@@ -10,6 +10,8 @@
 * A state root held on another host is refused, naming the host.
 * Who leaves in good order with unfinished runs starts a background coordinator; should that fail, and whenever the
   holder dies, the supervisor starts one.
+* Where there are no Unix sockets, or when it is asked for, the private door is a port of 127.0.0.1 that opens to a
+  token only; both stand in `coordinator.door`. Newcomers go to the door that they find.
 
 Light on purpose: every command passes here, so nothing heavier than the client is imported.
 """
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
+import importlib
 import json
 import os
 import signal
@@ -29,10 +31,18 @@ import time
 
 from wattle.core.errors import Conflict, StorageError, Unreachable
 from wattle.sdk.client import Client
-from wattle.sdk.transports import UnixTransport
+from wattle.sdk.transports import LoopbackTransport, UnixTransport, read_door
+
+try:
+    import fcntl
+except ImportError:
+    HAS_FLOCK = False
+else:
+    HAS_FLOCK = True
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Any, Self
 
     from wattle.settings import Settings
@@ -44,6 +54,17 @@ PAUSE = 0.02
 PASSING_IDLE = 300.0
 """Seconds without runs after which a background coordinator that nobody asked for (`wattle up`) ends."""
 SOCKET = "coordinator.sock"
+DOOR = "coordinator.door"
+HAS_UNIX_SOCKETS = hasattr(socket, "AF_UNIX")
+TRIES = 5
+"""How often something is tried that another process may be in the way of for a moment, on Windows only."""
+UNSUPERVISED = ("no supervisor: workers belong to the coordinator and end with it; what ran when it was killed is "
+                "lost, and nobody starts the next one")  # fmt: skip
+"""What cannot be promised without a supervisor."""
+
+
+DETACHED = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+"""Windows' words for a process without this console; elsewhere a new session says it."""
 
 
 class Held(Exception):
@@ -55,30 +76,87 @@ def socket_path(settings: Settings) -> str:
     return str(settings.runtime_dir / SOCKET)
 
 
+def door_path(settings: Settings) -> str:
+    """The file that tells port and token of a private door without a socket; it is there only while there is one."""
+    return str(settings.runtime_dir / DOOR)
+
+
+def supervised(settings: Settings) -> bool:
+    """Whether workers belong to a supervisor, which outlives the coordinator."""
+    return settings.supervisor == "auto" and HAS_UNIX_SOCKETS and hasattr(os, "posix_spawn")
+
+
 # ---- the lock -------------------------------------------------------------------------------------------------
 
 
+def _lock(descriptor: int, *, probe: bool = False) -> bool:
+    """Lock a file without waiting; a probe does not disturb other probes. False when somebody else has it. Raises
+    OSError where nothing can be locked. Closing the descriptor, or the end of the process, lets go of it."""
+    try:
+        if HAS_FLOCK:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if probe else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        else:
+            windows = importlib.import_module("msvcrt")
+            windows.locking(descriptor, windows.LK_NBLCK, 1)
+    except OSError as error:
+        if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
+            return False
+        raise
+    return True
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Whether somebody else has the lock. Windows knows no shared locks, so a probe may meet another one there."""
+    for left in reversed(range(1 if HAS_FLOCK else TRIES)):
+        if _lock(descriptor, probe=True):
+            return False
+        if left:
+            time.sleep(PAUSE)
+    return True
+
+
+def _write_private(path: Path, told: dict[str, Any]) -> None:
+    """A file that only its owner can read, there as a whole or not at all."""
+    draft = path.with_suffix(".new")
+    with contextlib.suppress(FileNotFoundError):
+        draft.unlink()
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(told, file)
+    for left in reversed(range(TRIES)):
+        try:
+            os.replace(draft, path)
+        except PermissionError:
+            if not left:
+                raise
+            time.sleep(PAUSE)  # Windows replaces nothing while somebody reads it
+        else:
+            return
+
+
 class Hold:
-    """The right to coordinate one state root, and the bound socket of its private door."""
+    """The right to coordinate one state root, and the bound socket of its private door. `token` opens a door that is
+    a port; a Unix socket has none."""
 
     def __init__(self, settings: Settings, rank: str, lock: int) -> None:
         self.settings = settings
         self.rank = rank
         self._lock = lock
         self.listener: socket.socket | None = None
+        self.token: str | None = None
 
     @classmethod
     def take(cls, settings: Settings, rank: str) -> Self:
         """Take the lock without waiting. Raises `Held`, and `Conflict` when another host holds the state root."""
-        descriptor = os.open(settings.home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(settings.home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = _lock(descriptor)
         except OSError as error:
             os.close(descriptor)
-            if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
-                raise Held from None
             raise StorageError(f"The state root {settings.home} cannot be locked: {error.strerror}.",
                                "put it on a local disk with --home") from None  # fmt: skip
+        if not mine:
+            os.close(descriptor)
+            raise Held
         hold = cls(settings, rank, descriptor)
         if not hold.genuine():
             hold.release()
@@ -97,35 +175,53 @@ class Hold:
             now = os.stat(self.settings.home / "lock")
         except OSError:
             return False
+        if os.name == "nt":
+            return True  # what is open cannot be removed there, and files have no number that can be relied on
         mine = os.fstat(self._lock)
         return (now.st_dev, now.st_ino) == (mine.st_dev, mine.st_ino)
 
     def bind(self) -> socket.socket:
         """Bind the private door: clients queue from now on. Only the holder may, so what lies there is stale."""
-        path = socket_path(self.settings)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._forget_doors()
+        loopback = not HAS_UNIX_SOCKETS or self.settings.door == "tcp"
         try:
-            listener.bind(path)
+            self.listener = self._bind_port() if loopback else _bind_socket(socket_path(self.settings))
         except OSError as error:
-            listener.close()
-            raise StorageError(f"The socket {path} cannot be made: {error.strerror or error}.",
+            where = door_path(self.settings) if loopback else socket_path(self.settings)
+            raise StorageError(f"The private door {where} cannot be made: {error.strerror or error}.",
                                "choose a shorter or writable state root with --home") from None  # fmt: skip
-        os.chmod(path, 0o600)
-        listener.listen(256)
-        listener.setblocking(False)
-        self.listener = listener
+        return self.listener
+
+    def _bind_port(self) -> socket.socket:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+            if exclusive is not None:
+                listener.setsockopt(socket.SOL_SOCKET, exclusive, 1)
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(256)
+            listener.setblocking(False)
+            self.token = os.urandom(32).hex()
+            _write_private(self.settings.runtime_dir / DOOR, {"port": listener.getsockname()[1], "token": self.token})
+        except BaseException:
+            listener.close()
+            raise
         return listener
+
+    def _forget_doors(self) -> None:
+        for path in (socket_path(self.settings), door_path(self.settings)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     def release(self, *, forget: bool = True) -> None:
         """Let go of the lock; `forget` also removes what says who held it."""
         if self._lock < 0:
             return
         if forget and self.genuine():
-            for path in (self.settings.home / "holder.json", socket_path(self.settings)):
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+            with contextlib.suppress(OSError):
+                os.unlink(self.settings.home / "holder.json")
+            with contextlib.suppress(OSError):
+                self._forget_doors()
         if self.listener is not None:
             self.listener.close()
         os.close(self._lock)
@@ -134,12 +230,20 @@ class Hold:
     def _announce(self) -> None:
         told = {"rank": self.rank, "pid": os.getpid(), "ticks": start_ticks(os.getpid()), "host": host_name(),
                 "boot": boot_id(), "since": time.time()}  # fmt: skip
-        path = self.settings.home / "holder.json"
-        draft = path.with_suffix(".new")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(told, file)
-        os.replace(draft, path)
+        _write_private(self.settings.home / "holder.json", told)
+
+
+def _bind_socket(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(path)
+        os.chmod(path, 0o600)
+        listener.listen(256)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
 def holder(settings: Settings) -> dict[str, Any] | None:
@@ -167,7 +271,7 @@ def _refuse_other_host(settings: Settings) -> None:
 
 def take_or_join(settings: Settings, rank: str, patience: float = PATIENCE) -> Hold | None:
     """The lock, asking a lower-ranked holder to hand over; None when a holder of the same or a higher rank
-    answers. Raises `Unreachable` when a holder neither answers nor lets go."""
+    answers. Raises `Unreachable` when a holder neither answers nor lets go, and `Conflict` when it cannot let go."""
     deadline = time.monotonic() + patience
     asked = False
     while True:
@@ -179,7 +283,7 @@ def take_or_join(settings: Settings, rank: str, patience: float = PATIENCE) -> H
                 return None
         elif not asked:
             with contextlib.suppress(Unreachable):
-                Client(UnixTransport(socket_path(settings))).ask("hand_over", rank=rank)
+                Client(transport(settings)).ask("hand_over", rank=rank)
                 asked = True
         if time.monotonic() > deadline:
             raise hangs(settings)
@@ -188,39 +292,53 @@ def take_or_join(settings: Settings, rank: str, patience: float = PATIENCE) -> H
 
 def answers(settings: Settings) -> bool:
     """Whether a coordinator accepts connections at the private door."""
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        probe.settimeout(2.0)
-        probe.connect(socket_path(settings))
+        port, _ = read_door(door_path(settings))
     except OSError:
-        return False
+        if not HAS_UNIX_SOCKETS:
+            return False
+        probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        address: Any = socket_path(settings)
     else:
-        return True
-    finally:
-        probe.close()
+        if not is_held(settings):
+            return False  # its holder was killed, and the port may be anybody's by now
+        probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        address = ("127.0.0.1", port)
+    with probe:
+        probe.settimeout(2.0)
+        with contextlib.suppress(OSError):
+            probe.connect(address)
+            return True
+    return False
+
+
+def transport(settings: Settings) -> UnixTransport | LoopbackTransport:
+    """The way through the private door that is there. Raises `Unreachable` when it is known that there is none."""
+    path = door_path(settings)
+    if HAS_UNIX_SOCKETS and not os.path.exists(path):
+        return UnixTransport(socket_path(settings))
+    return LoopbackTransport(path)
 
 
 def is_held(settings: Settings) -> bool:
     """Whether anybody has the lock."""
     try:
-        descriptor = os.open(settings.home / "lock", os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(settings.home / "lock", os.O_RDWR)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return _is_locked(descriptor)
     except OSError:
         return True
-    else:
-        return False
     finally:
         os.close(descriptor)
 
 
-def locate(settings: Settings) -> UnixTransport:
+def locate(settings: Settings) -> UnixTransport | LoopbackTransport:
     """The way to the coordinator that answers. Raises `Unreachable` when there is none."""
     if not answers(settings):
         raise Unreachable(f"No coordinator answers for {settings.home}.", "wattle up")
-    return UnixTransport(socket_path(settings))
+    return transport(settings)
 
 
 def client(settings: Settings, *, revive: bool = False) -> Client:
@@ -230,7 +348,7 @@ def client(settings: Settings, *, revive: bool = False) -> Client:
     return Client(locate(settings), again)
 
 
-def locate_or_start(settings: Settings) -> UnixTransport:
+def locate_or_start(settings: Settings) -> UnixTransport | LoopbackTransport:
     """As `locate`; where nobody holds the state root, a background coordinator is started. Raises `Unreachable`."""
     if not answers(settings) and not is_held(settings):
         spawn_background(settings, PASSING_IDLE)
@@ -277,7 +395,7 @@ def spawn_background(settings: Settings, idle: float | None) -> subprocess.Popen
     try:
         return subprocess.Popen(
             background_command(settings, idle), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
-            start_new_session=True, env=background_environment(),
+            start_new_session=True, env=background_environment(), creationflags=DETACHED,
         )  # fmt: skip
     finally:
         os.close(log)
@@ -311,8 +429,9 @@ def end_by_force(settings: Settings) -> str:
     if start_ticks(pid) != told.get("ticks"):
         raise Conflict(f"Process {pid} is not the one that took the lock, so it is left alone.",
                        "wattle doctor", code="not-the-holder")  # fmt: skip
-    os.kill(pid, signal.SIGKILL)
-    return f"Ended the coordinator (process {pid}) by force. Its workers run on."
+    os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+    after = "Its workers run on." if supervised(settings) else "What it ran is lost."
+    return f"Ended the coordinator (process {pid}) by force. {after}"
 
 
 # ---- facts about this machine ---------------------------------------------------------------------------------

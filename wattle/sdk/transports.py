@@ -1,5 +1,6 @@
-"""How a question reaches a coordinator: over its private Unix socket (`UnixTransport`), or inside this process
-(`sdk/local.py`), or over a URL (`sdk/url.py`). All three keep one contract, `Transport`.
+"""How a question reaches a coordinator: over its private Unix socket (`UnixTransport`), or a port of this machine
+where there are none (`LoopbackTransport`), or inside this process (`sdk/local.py`), or over a URL (`sdk/url.py`). All
+keep one contract, `Transport`.
 
     request(operation, fields) -> dict                     one answer
     stream(operation, fields)  -> iterator of (id, dict)   until the end that the server announces
@@ -219,3 +220,29 @@ def _dial(socket_path: str) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+class LoopbackTransport(HttpTransport):
+    """The private door of a coordinator where there are no Unix sockets: a port of 127.0.0.1. The credential is the
+    token in the door's file, which only its owner can read. Raises `Unreachable` when nobody opened a door."""
+
+    def __init__(self, door_file: str) -> None:
+        try:
+            port, token = read_door(door_file)
+        except OSError as error:
+            raise Unreachable(f"No coordinator opened a door at {door_file}.", "run: wattle doctor") from error
+        where = f"127.0.0.1:{port}"
+        super().__init__(lambda: socket.create_connection(("127.0.0.1", port), ANSWER_WITHIN), where, host=where,
+                         headers={"Authorization": f"token {token}"})  # fmt: skip
+
+
+def read_door(door_file: str) -> tuple[int, str]:
+    """Port and token of a door. Raises OSError when there is none, or only half of one."""
+    with open(door_file, encoding="utf-8") as file:
+        text = file.read()
+    try:
+        told = json.loads(text)
+        port, token = int(told["port"]), str(told["token"])
+    except (ValueError, KeyError, TypeError):
+        raise OSError(f"{door_file} tells no port and token") from None
+    return port, token
