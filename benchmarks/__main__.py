@@ -13,7 +13,7 @@ import platform
 import time
 from collections.abc import Callable
 
-from benchmarks import engine, live, parts
+from benchmarks import engine, jupyter, live, parts
 from benchmarks.machine import Bench, Row, scratch_folder
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -26,6 +26,11 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "output": live.output,
     "cancels": live.cancels,
     "loop-lag": live.loop_lag,
+    "streams": jupyter.streams,
+    "clients": jupyter.clients,
+    "answers": jupyter.answers,
+    "start": jupyter.start,
+    "kernel": jupyter.kernel,
 }
 
 

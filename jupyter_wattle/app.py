@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from jupyter_core.paths import jupyter_runtime_dir
 from jupyter_server._tz import utcnow
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
-from traitlets import Unicode
+from traitlets import Integer, Unicode
 
 from jupyter_wattle.access import KernelToken
 from jupyter_wattle.connection import ConnectionFile
@@ -29,6 +30,8 @@ from wattle import __version__
 from wattle.core.errors import WattleError
 from wattle.resident import Resident
 from wattle.settings import load
+from wattle.web.audit import Audit
+from wattle.web.streams import PER_CALLER, Streams
 
 ACTIVITY_SECONDS = 20.0
 
@@ -64,6 +67,8 @@ class WattleApp(ExtensionApp):
                    config=True)  # fmt: skip
     config_toml = Unicode("", help="Wattle's own configuration file.", config=True)
 
+    stream_limit = Integer(PER_CALLER, help="How many streams one caller may follow at a time.", config=True)
+
     resident: Resident | None = None
     _connection: ConnectionFile | None = None
     _activity: asyncio.Task[None] | None = None
@@ -78,7 +83,8 @@ class WattleApp(ExtensionApp):
             return
         self.resident = Resident(settings, self.log)
         self._token = KernelToken()
-        self.handlers.extend(mount(self.resident, self._token))
+        audit = Audit(str(settings.home / "audit.log"), time.time)
+        self.handlers.extend(mount(self.resident, self._token, audit, Streams(self.stream_limit)))
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """The port is bound and the loop runs: begin, beside everything else."""

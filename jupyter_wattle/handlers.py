@@ -25,6 +25,8 @@ from wattle.web.handlers import OperationHandler, UnknownRoute, routes
 if TYPE_CHECKING:
     from jupyter_wattle.access import KernelToken
     from wattle.resident import Resident
+    from wattle.web.audit import Audit
+    from wattle.web.streams import Streams
 
 Rule = tuple[str, type[RequestHandler], dict[str, Any]]
 
@@ -93,6 +95,7 @@ class GuardedOperation(OperationHandler, Guarded):
             await super().answer(**path)
             return
         self.check_body()
+        self.recorded = True  # the coordinator that is asked writes the audit file
         target = self.request.uri.removeprefix(self.base_url.rstrip("/"))
         await forward(self, lambda: asyncio.open_unix_connection(joined), target, self.caller())
 
@@ -103,14 +106,15 @@ class GuardedUnknown(UnknownRoute, Guarded):  # type: ignore[misc]
     """Any other path below ours."""
 
 
-def mount(resident: Resident, token: KernelToken) -> list[Rule]:
+def mount(resident: Resident, token: KernelToken, audit: Audit, streams: Streams) -> list[Rule]:
     """Every route of Wattle, for Jupyter's web application."""
     both = {"resident": resident, "token_of_kernels": token}
     operation: type[GuardedOperation] = type("GuardedOperation", (GuardedOperation,), both)
     unknown: type[GuardedUnknown] = type("GuardedUnknown", (GuardedUnknown,), both)
     page = type("Page", (Page,), {"resident": resident})
     rest = r"/api/(?:workflows|workers|wattle)(?:/.*)?"
-    return [*routes(resident.service, operation), ("/wattle/?", page, {}), (rest, unknown, {})]
+    table = routes(resident.service, operation, audit=audit, door="jupyter", streams=streams)
+    return [*table, ("/wattle/?", page, {}), (rest, unknown, {})]
 
 
 def _refused(error: HTTPError) -> Exception:

@@ -39,6 +39,7 @@ CLOCK = {
     "wattle/cli/main.py": "handed on to what shows times to a person",
     "wattle/host.py": "the one system clock",
     "wattle/succession.py": "since when somebody holds the lock",
+    "jupyter_wattle/app.py": "the stamps of the audit file",
     "jupyter_wattle/page.py": "how long ago something was, for a person",
     "wattle/runtime/local.py": "the stamp of an attempt that never reached the supervisor",
     "wattle/runtime/inprocess.py": "in place of the supervisor, it stamps starts and exits",

@@ -38,6 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made.ready()
     run_starting(made, {"name": "etl", "description": SECRET, "working_dir": str(folder),
                         "workers": {"one": {"command": ["echo", SECRET]}}})  # fmt: skip
+    wait_until(lambda: made.ask("GET", "/api/workflows/etl").json["status"] == "completed")
     yield made
     made.close()
     place.close()
