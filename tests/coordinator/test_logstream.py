@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from tests.coordinator.desk import Desk, Reader, collect
 from tests.helpers import until
-from wattle.coordinator import logstream
+from wattle.coordinator import logedge, logstream
 from wattle.coordinator.live import News
-from wattle.coordinator.logstream import LogView, follow, read
-from wattle.core.errors import InvalidRequest, NotFound
+from wattle.coordinator.logedge import Edges, LogView
+from wattle.coordinator.logstream import follow, read
+from wattle.core.errors import InvalidRequest, NotFound, StorageError
 from wattle.core.replies import LogChunk
 from wattle.core.requests import FollowLogs, ReadLogs
 from wattle.runtime.logs import FileLogs
@@ -29,7 +30,7 @@ class Writer:
     """A worker that writes: its attempts, whether it has ended, and the view that readers have of it."""
 
     def __init__(self, *, merged: bool = False, logs: Any = None, attempts: int = 1) -> None:
-        self.logs = logs or MemoryLogs()
+        self.logs: Any = logs or MemoryLogs()
         self.merged = merged
         self.attempt = attempts
         self.ended = False
@@ -424,3 +425,152 @@ async def test_a_worker_that_ended_without_any_attempt_has_an_empty_log_that_end
         assert [chunk.end for chunk in chunks] == ["cancelled"]
         reply = await desk.ask("read_logs", workflow="etl", worker="b")
         assert (reply.chunks, reply.complete) == ([], True)
+
+
+# ---- the live end, shared --------------------------------------------------------------------------------------
+
+
+class CountedLogs(MemoryLogs):
+    """Counts reads, and fails when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+        self.watchers = 0
+        self.broken = False
+
+    def read(self, path: str, offset: int, limit: int) -> bytes:
+        if self.broken:
+            raise StorageError("The log cannot be read.", "wattle doctor")
+        self.reads += 1
+        return super().read(path, offset, limit)
+
+    async def changes(self, paths: Any) -> AsyncIterator[None]:
+        self.watchers += 1
+        async for _ in super().changes(paths):
+            if self.broken:
+                raise StorageError("The log cannot be watched.", "wattle doctor")
+            yield
+
+
+def follower(writer: Writer, edges: Edges, **fields: Any) -> Reader:
+    return Reader(follow(writer.logs, writer.view(), FollowLogs(workflow="w", worker="w", **fields), edges))
+
+
+async def test_many_followers_share_one_watcher_one_reading_and_the_chunks() -> None:
+    writer, edges = Writer(logs=CountedLogs()), Edges()
+    writer.write(b"begin\n")
+    readers = [follower(writer, edges) for _ in range(60)]
+    for reader in readers:
+        await reader.has(1)
+    before = writer.logs.reads
+    for i in range(10):
+        writer.write(b"%d\n" % i)
+        for reader in readers:
+            await reader.has(i + 2)
+    assert writer.logs.watchers == 1
+    assert writer.logs.reads - before <= 40, "once for each stream and round, not for each follower"
+    assert all(reader.found[-1] is readers[0].found[-1] for reader in readers)
+    writer.end()
+    for reader in readers:
+        assert joined(await reader.ended())[1, "stdout"] == b"begin\n" + b"".join(b"%d\n" % i for i in range(10))
+    assert not edges._open
+
+
+def written(writer: Writer, attempt: int, stream: str | None) -> dict[tuple[int, str], bytes]:
+    """What a follower from that attempt on must have got."""
+    found = {}
+    for path, data in writer.logs.files.items():
+        number, _, name = path.partition("/")
+        if data and int(number) >= attempt and stream in {None, name}:
+            found[int(number), name] = data
+    return found
+
+
+@settings(max_examples=80, deadline=None)
+@given(steps=st.lists(st.one_of(BYTES, st.sampled_from(["join", "join-err", "leave", "again"])), max_size=14))
+def test_whoever_joins_whenever_gets_every_byte_once(steps: list[bytes | str]) -> None:
+    async def scenario() -> None:
+        writer, edges = Writer(), Edges()
+        readers: list[tuple[Reader, int, str | None]] = []
+        for step in ["join", *steps]:
+            if isinstance(step, bytes):
+                writer.write(step)
+                writer.write(step[:3], "stderr")
+            elif step == "again":
+                writer.again()
+            elif step == "leave" and len(readers) > 1:
+                await readers.pop()[0].leave()
+            elif step.startswith("join"):
+                stream = "stderr" if step == "join-err" else None
+                readers.append((follower(writer, edges, stream=stream), writer.attempt, stream))
+            for _ in range(4):
+                await asyncio.sleep(0)
+        writer.end()
+        for reader, attempt, stream in readers:
+            assert joined(await reader.ended()) == written(writer, attempt, stream)
+        assert not edges._open
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logedge, "CHUNK", 5)
+        patch.setattr(logstream, "CHUNK", 5)
+        patch.setattr(logedge, "KEPT", 12)
+        patch.setattr(logedge, "BEHIND", 16)
+        asyncio.run(scenario())
+
+
+async def test_a_flood_is_passed_over_by_the_edge_and_read_by_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logedge, "BEHIND", 1000)
+    monkeypatch.setattr(logedge, "CHUNK", 100)
+    writer, edges = Writer(merged=True), Edges()
+    readers = [follower(writer, edges) for _ in range(3)]
+    writer.write(b"x")
+    for reader in readers:
+        await reader.has(1)
+    flood = "é€𝄞".encode() * 500
+    writer.write(flood)
+    writer.write(b"ends")
+    writer.end()
+    for reader in readers:
+        chunks = await reader.ended()
+        assert joined(chunks) == {(1, "stdout"): b"x" + flood + b"ends"}
+        assert all(chunk.text is not None for chunk in chunks[:-1]), "no character was cut"
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+async def test_a_log_that_cannot_be_read_is_told_to_everybody_who_follows_it(when: str) -> None:
+    writer, edges = Writer(logs=CountedLogs()), Edges()
+    writer.logs.broken = when == "at once"
+    readers = [follower(writer, edges) for _ in range(3)]
+    if when == "later":
+        writer.write(b"x")
+        for reader in readers:
+            await reader.has(1)
+        writer.logs.broken = True
+    writer.write(b"y")
+    for reader in readers:
+        with pytest.raises(StorageError, match="cannot be"):
+            await reader.ended()
+    writer.logs.broken = False
+    again = follower(writer, edges)
+    writer.end()
+    assert joined(await again.ended())
+
+
+async def test_the_last_chunk_says_how_the_worker_ended() -> None:
+    writer = Writer()
+    view = writer.view()
+    view.ending = lambda: ("exit", 3, None)
+    writer.end()
+    (last,) = await collect(follow(writer.logs, view, FollowLogs(workflow="w", worker="w")))
+    assert (last.end, last.reason, last.code, last.signal) == ("completed", "exit", 3, None)
+
+
+async def test_a_position_beyond_the_end_is_refused() -> None:
+    writer = Writer()
+    writer.write(b"abc")
+    with pytest.raises(InvalidRequest, match="3 bytes, and 4 lies beyond"):
+        await collect(follow(writer.logs, writer.view(), FollowLogs(workflow="w", worker="w", position="1.4.0")))
+    with pytest.raises(InvalidRequest, match="3 bytes, and 4 lies beyond"):
+        read(writer.logs, writer.view(), ReadLogs(workflow="w", worker="w", offset=4))
+    assert read(writer.logs, writer.view(), ReadLogs(workflow="w", worker="w", offset=3)).chunks == []

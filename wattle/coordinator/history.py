@@ -13,7 +13,7 @@ import msgspec
 from wattle.coordinator import views
 from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.live import LiveRun
-from wattle.coordinator.logstream import LogView
+from wattle.coordinator.logedge import LogView
 from wattle.coordinator.recovery import fold, origins
 from wattle.coordinator.values import VALUE_LIMIT, read_value
 from wattle.core import replies as rp
@@ -182,6 +182,7 @@ class History:
             paths=lambda attempt: log_paths(log_root, run.spec, progress.instance, attempt),
             news=news, status=lambda: progress.status,
             leaving=lambda: live is not None and self.coordinator is not None and self.coordinator.stopped,
+            ending=lambda: _ending(progress),
         )  # fmt: skip
 
     # ---- outputs --------------------------------------------------------------------------------------------
@@ -235,6 +236,11 @@ class History:
         finally:
             if follow and self.coordinator is not None:
                 self.coordinator.listeners.remove(bell.set)
+
+
+def _ending(progress: Progress) -> tuple[str, int | None, int | None]:
+    record = progress.latest
+    return progress.reason, record.code if record else None, record.signal if record else None
 
 
 def _event_line(record: Any) -> rp.EventLine:

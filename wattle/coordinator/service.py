@@ -21,6 +21,7 @@ from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.definitions import check_match, check_owner, read_document, saved
 from wattle.coordinator.history import History
 from wattle.coordinator.live import LiveRun, Watcher
+from wattle.coordinator.logedge import Edges, LogView
 from wattle.coordinator.pruning import Pruner
 from wattle.core import events as ev
 from wattle.core import replies as rp
@@ -51,6 +52,7 @@ class Service:
         self.log_root = log_root
         self.coordinator = coordinator
         self.history = History(store, coordinator)
+        self._edges = Edges()
         self._health = health
         self._hand_over = hand_over
         self._glob = glob
@@ -312,7 +314,7 @@ class Service:
 
     async def follow_logs(self, request: rq.FollowLogs) -> AsyncIterator[rp.LogChunk]:
         view = await self._log_view(request.workflow, request.worker)
-        async for chunk in logstream.follow(self.logs, view, request):
+        async for chunk in logstream.follow(self.logs, view, request, self._edges):
             yield chunk
 
     async def list_outputs(self, request: rq.GetWorker) -> rp.OutputList:
@@ -467,6 +469,6 @@ class Service:
     def _base(self, environment: dict[str, str] | None) -> dict[str, str]:
         return dict(self._environment) if environment is None else environment
 
-    async def _log_view(self, workflow: str, worker: str) -> logstream.LogView:
+    async def _log_view(self, workflow: str, worker: str) -> LogView:
         return await self.history.log_view(workflow, worker, self.log_root)
 
