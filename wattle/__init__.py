@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from wattle.app import connect
     from wattle.core.errors import (
         Conflict,
         DocumentError,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Client", "Conflict", "DocumentError", "Forbidden", "InternalError", "InvalidRequest", "NotAvailable", "NotFound",
-    "Problem", "StorageError", "Unreachable", "WattleError", "Worker", "Workflow", "__version__",
+    "Problem", "StorageError", "Unreachable", "WattleError", "Worker", "Workflow", "__version__", "connect",
 ]  # fmt: skip
 
 _ERRORS = "wattle.core.errors"
@@ -47,6 +48,7 @@ _HOME = {
     "WattleError": _ERRORS,
     "Worker": "wattle.core.models",
     "Workflow": "wattle.core.models",
+    "connect": "wattle.app",
 }
 
 

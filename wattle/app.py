@@ -7,15 +7,18 @@ coordinator must be hosted or a store looked into, and not before.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from wattle import succession
+from wattle.core.environ import strip_secrets
 from wattle.core.errors import Conflict, Unreachable, WattleError
 from wattle.sdk.client import Client
-from wattle.settings import prepare_home
+from wattle.settings import load, prepare_home
 
 if TYPE_CHECKING:
     import subprocess
@@ -52,7 +55,25 @@ class Connection:
         self._thread.join(LEAVE_WITHIN)
 
 
-def connect(settings: Settings, need: str) -> Connection:
+def connect(url: str | None = None, *, token: str | None = None, home: str | None = None) -> Client:
+    """A client for a program or a notebook: of the server at `url`, else of this user's coordinator on this machine,
+    which is started in the background when there is none.
+
+    `token` belongs to the URL; it goes into a header. `home` is another state root. Runs that are started here get
+    this process's environment, stripped of tokens, with the folder of its own Python first on PATH; runs on another
+    machine get the environment there. Raises `WattleError`.
+    """
+    if url is not None:
+        from wattle.sdk.url import UrlTransport
+
+        return Client(UrlTransport(url, token))
+    found = connection(load({"home": home}, os.environ), "write").client
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+    found.environment = {**strip_secrets(os.environ), "PATH": path}
+    return found
+
+
+def connection(settings: Settings, need: str) -> Connection:
     """A connection that can do what is needed.
 
     `read`: whoever coordinates, else the store, looked into from here. `write`: whoever coordinates, else a

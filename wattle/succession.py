@@ -27,6 +27,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 from wattle.core.errors import Conflict, StorageError, Unreachable
@@ -390,15 +391,18 @@ def background_command(settings: Settings, idle: float | None) -> list[str]:
 
 
 def spawn_background(settings: Settings, idle: float | None) -> subprocess.Popen[bytes]:
-    """Start a background coordinator, detached from this terminal and session."""
+    """Start a background coordinator, detached from this terminal and session. Whoever starts it from a kernel or a
+    server may live longer than it does: a thread waits, so that its end leaves no zombie."""
     log = os.open(settings.home / "coordinator.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             background_command(settings, idle), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
             start_new_session=True, env=background_environment(), creationflags=DETACHED,
         )  # fmt: skip
     finally:
         os.close(log)
+    threading.Thread(target=process.wait, name="wattle-background", daemon=True).start()
+    return process
 
 
 def background_environment() -> dict[str, str]:

@@ -24,11 +24,13 @@ LATE_IMPORTS = {
     "wattle/runtime/supervisor/main.py": "a program run by path finds its package first",
     "wattle/storage/store.py": "Alembic when the database is of another version",
     "wattle/core/document.py": "YAML when a document is YAML",
+    "wattle/sdk/methods.py": "a program that wants structs pays for them, a command line does not",
     "jupyter_wattle/__init__.py": "server side and kernel side",
 }
 ENVIRONMENT = {
     "wattle/settings.py": "WATTLE_* variables",
     "wattle/cli/main.py": "the terminal's, handed on to the verbs",
+    "wattle/app.py": "of the program that connects, for the runs that it starts",
     "wattle/host.py": "the coordinator's own, for bare HTTP",
     "wattle/succession.py": "handed on to a background coordinator",
     "jupyter_wattle/app.py": "the server's own, for settings",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from wattle.app import connect
+from wattle import app
 from wattle.cli.grammar import SUFFIXES
 from wattle.core.errors import WattleError
 
@@ -34,7 +34,7 @@ def _candidates(verb: str, current: str, settings: Settings) -> list[str]:
     files = [name for name in os.listdir() if os.path.splitext(name)[1] in SUFFIXES] if verb in FILE_VERBS else []
     if not settings.database_exists():
         return files
-    connection = connect(settings, "read")
+    connection = app.connection(settings, "read")
     try:
         return files + _addresses(connection.client, current)
     finally:

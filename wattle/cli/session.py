@@ -48,13 +48,13 @@ class Session:
     def client(self, need: str = "read") -> Client:
         """A client that can do what is needed."""
         if self._connection is None:
-            self._connection = app.connect(self.settings, need)
+            self._connection = app.connection(self.settings, need)
         return self._connection.client
 
     def reconnect(self, need: str) -> None:
         """Another connection, which can do more."""
         self.close()
-        self._connection = app.connect(self.settings, need)
+        self._connection = app.connection(self.settings, need)
 
     def close(self) -> None:
         """Let go; a coordinator in this process hands unfinished runs over."""

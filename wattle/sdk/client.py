@@ -11,6 +11,7 @@ import time
 
 from wattle.core.errors import Unreachable
 from wattle.core.operations import BY_NAME
+from wattle.sdk.methods import Methods
 from wattle.sdk.transports import ConnectionLost
 
 TYPE_CHECKING = False
@@ -30,7 +31,7 @@ _REPEATABLE = frozenset({"create_workflow", "plan_workflow", "replace_workflow",
 """Questions that come to the same when they are asked twice, although they are no GET."""
 
 
-class Client:
+class Client(Methods):
     """Asks over `transport`. `locate` finds the transport anew when that one is gone; it raises `Unreachable`
     (or returns the old one) while there is none. Without `locate` the same transport is tried again."""
 
