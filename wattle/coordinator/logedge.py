@@ -27,7 +27,7 @@ KEPT = 1 << 20
 """Bytes of the newest chunks that are kept for followers."""
 BEHIND = 1 << 20
 """When so many bytes have come at once, the edge goes ahead, and its followers read the gap for themselves."""
-SLICE = 25
+SLICE = 8
 """Followers that are woken in one round of the loop."""
 EASE = 4.0
 """Rest, as a multiple of the time that waking the followers took."""
