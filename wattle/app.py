@@ -60,8 +60,8 @@ def connect(url: str | None = None, *, token: str | None = None, home: str | Non
     which is started in the background when there is none.
 
     `token` belongs to the URL; it goes into a header. `home` is another state root. Runs that are started here get
-    this process's environment, stripped of tokens, with the folder of its own Python first on PATH; runs on another
-    machine get the environment there. Raises `WattleError`.
+    this process's folder and environment, stripped of tokens, with the folder of its own Python first on PATH; a
+    server behind a URL gives its own. Raises `WattleError`.
     """
     if url is not None:
         from wattle.sdk.url import UrlTransport
@@ -69,6 +69,7 @@ def connect(url: str | None = None, *, token: str | None = None, home: str | Non
         return Client(UrlTransport(url, token))
     found = connection(load({"home": home}, os.environ), "write").client
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+    found.base_dir = os.getcwd()
     found.environment = {**strip_secrets(os.environ), "PATH": path}
     return found
 

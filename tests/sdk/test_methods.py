@@ -37,7 +37,7 @@ def test_a_method_has_the_fields_and_the_reply_of_its_row(operation: Operation) 
 
 def test_the_table_has_no_other_methods() -> None:
     assert {name for name in vars(Methods) if not name.startswith("_")} == {
-        "environment", *(operation.name for operation in OPERATIONS)}  # fmt: skip
+        "base_dir", "environment", *(operation.name for operation in OPERATIONS)}  # fmt: skip
     assert issubclass(Client, Methods)
 
 
@@ -53,8 +53,9 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Termin
 def test_a_program_makes_runs_and_reads_with_structs(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLOUR_OF_THIS_TEST", "green")
     monkeypatch.setenv("JUPYTER_TOKEN", "never")
-    document = {"name": "etl", "working_dir": str(terminal.folder), "workers": {
-        "one": {"script": "echo $COLOUR_OF_THIS_TEST ${JUPYTER_TOKEN-}; command -v python"}}}  # fmt: skip
+    monkeypatch.chdir(terminal.folder)
+    document = {"name": "etl", "workers": {
+        "one": {"script": "echo $COLOUR_OF_THIS_TEST ${JUPYTER_TOKEN-}; command -v python; pwd"}}}  # fmt: skip
     with wattle.connect() as client:
         made = client.create_workflow(document=document)
         assert isinstance(made, replies.WorkflowDetail)
@@ -67,4 +68,4 @@ def test_a_program_makes_runs_and_reads_with_structs(terminal: Terminal, monkeyp
         assert client.list_runs("etl").runs[0].number == 1
         with pytest.raises(wattle.NotFound, match="nope"):
             client.get_workflow("nope")
-    assert text.splitlines() == ["green", str(Path(sys.executable).parent / "python")]
+    assert text.splitlines() == ["green", str(Path(sys.executable).parent / "python"), str(terminal.folder)]

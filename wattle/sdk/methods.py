@@ -30,6 +30,8 @@ class Methods:
 
     environment: dict[str, str] | None = None
     """The base environment of the runs that are started here; None is the coordinator's own."""
+    base_dir: str | None = None
+    """What a document's relative working directory is relative to; None is a folder in the state root."""
 
     if TYPE_CHECKING:
 
@@ -50,8 +52,8 @@ class Methods:
     def create_workflow(self, *, document: dict[str, Any] | None = None, text: str | None = None,
                         format: Format = "yaml", base_dir: str | None = None, source: str = "",
                         name: str | None = None, replace: bool = False) -> replies.WorkflowDetail:  # fmt: skip
-        return self._one("create_workflow", document=document, text=text, format=format, base_dir=base_dir,
-                         source=source, name=name, replace=replace)  # fmt: skip
+        return self._one("create_workflow", document=document, text=text, format=format, source=source, name=name,
+                         base_dir=base_dir or self.base_dir, replace=replace)  # fmt: skip
 
     def get_workflow(self, workflow: str) -> replies.WorkflowDetail:
         return self._one("get_workflow", workflow=workflow)
@@ -61,7 +63,8 @@ class Methods:
                          name: str | None = None, replace: bool = False,
                          if_match: str | None = None) -> replies.WorkflowDetail:  # fmt: skip
         return self._one("replace_workflow", workflow=workflow, document=document, text=text, format=format,
-                         base_dir=base_dir, source=source, name=name, replace=replace, if_match=if_match)  # fmt: skip
+                         base_dir=base_dir or self.base_dir, source=source, name=name, replace=replace,
+                         if_match=if_match)  # fmt: skip
 
     def delete_workflow(self, workflow: str, *, if_match: str | None = None) -> replies.Done:
         return self._one("delete_workflow", workflow=workflow, if_match=if_match)
@@ -152,6 +155,11 @@ class Methods:
 
     def follow_all_events(self, *, after: int = 0, follow: bool = True) -> Iterator[replies.EventLine]:
         return self._many("follow_all_events", after=after, follow=follow)
+
+    def follow_many(self, *, runs: str = "", logs: str = "", events: bool = False, after: int | None = None,
+                    tail: int | None = None, position: str | None = None) -> Iterator[replies.TopicItem]:  # fmt: skip
+        return self._many("follow_many", runs=runs, logs=logs, events=events, after=after, tail=tail,
+                          position=position)  # fmt: skip
 
     def validate_document(self, *, document: dict[str, Any] | None = None, text: str | None = None,
                           format: Format = "yaml", base_dir: str | None = None) -> replies.Validation:  # fmt: skip
