@@ -64,7 +64,7 @@ async def test_starts_and_exits_gather_while_plenty_is_queued_and_nobody_waits(
     async with Desk(tmp_path, slots=1) as desk:
         await desk.create({"a": {"each": {"n": list(range(60))}}})
         await desk.run()
-        while desk.driver._sent <= 5:  # until it is known that these are short
+        while desk.driver._sent <= 8:  # until it is known that these are short
             desk.hands.started(desk.hands.queued[0])
             desk.hands.exited(desk.hands.running[0])
             await desk.settle()

@@ -7,8 +7,9 @@
     act       effects are performed; each ends as a new event in the inbox
 
 Laws: the coordinator runs on one event loop and shares nothing with other threads but the batch it hands to the
-writer. Where anybody waits, the writer never lingers: it commits whatever gathered while the previous commit ran; only
-while the supervisor has plenty queued do starts and exits gather for some milliseconds. What a commit has not
+writer. Where anybody waits, the writer never lingers: it commits whatever gathered while the previous commit ran.
+Starts, exits that nothing follows from, and launches while the supervisor has plenty queued may gather for some
+milliseconds. What a commit has not
 made durable is neither told nor acted upon; the one exception is a full or broken disk, where processes that must
 end are ended although it cannot be written yet.
 """
@@ -28,7 +29,7 @@ from wattle.coordinator.live import LiveRun
 from wattle.coordinator.pending import Looked, Pending, answer, leaving, refuse
 from wattle.coordinator.values import read_value
 from wattle.core import events as ev
-from wattle.core.dispatch import AHEAD, Dispatcher
+from wattle.core.dispatch import Dispatcher
 from wattle.core.errors import Conflict, InvalidRequest, StorageError, WattleError
 from wattle.core.models import RunSpec
 from wattle.core.places import environment_file
@@ -42,7 +43,8 @@ FAILPOINTS = ("before-commit", "after-commit", "before-act", "after-act", "befor
 """Where a test may end the process: around every write, and between the steps of a recovery."""
 RETRY_COMMIT_SECONDS = 1.0
 LOOP_PROBE_SECONDS = 0.25
-GATHER_SECONDS = 0.004
+GATHER_SECONDS = 0.02
+"""How long what nobody waits for may gather."""
 
 
 class Coordinator:
@@ -81,7 +83,7 @@ class Coordinator:
         self._writing: Pending | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="wattle-writer")
         self._scheduled = False
-        self._gathering = False
+        self._gathering: asyncio.TimerHandle | None = None
         self._sent = 0
         """Attempts that the supervisor has and that have not ended."""
         self._closed = False
@@ -179,22 +181,26 @@ class Coordinator:
         self._launch_ready()
         if self.trouble:
             self._end_what_must_end(self._pending)
-        if self._pending and self._writing is None:
-            if self._urgent():
-                self._flush()
-            elif not self._gathering:
-                self._gathering = True
-                self._loop.call_later(GATHER_SECONDS, self._gathered)
+        self._write_what_is_due()
+
+    def _write_what_is_due(self) -> None:
+        if not self._pending or self._writing is not None:
+            return
+        if self._urgent():
+            self._flush()
+        elif self._gathering is None:
+            self._gathering = self._loop.call_later(GATHER_SECONDS, self._gathered)
 
     def _urgent(self) -> bool:
-        """Whether somebody waits for the commit. While the supervisor has more than enough queued, mere starts and
-        exits may gather, so that many share one commit."""
+        """Whether somebody waits for the commit: a reader, a process to be ended, one to be started while the
+        supervisor is running out of them. All else may gather, so that many share one commit."""
         pending = self._pending
-        enough = self._sent > AHEAD * self.dispatcher.totals["slots"]
-        return not enough or bool(pending.waiters) or any(type(e) is not ev.StartWorker for _, e in pending.effects)
+        if pending.waiters or pending.pressing or not self.ready:
+            return True
+        return bool(pending.effects) and self._sent <= self.dispatcher.low_water
 
     def _gathered(self) -> None:
-        self._gathering = False
+        self._gathering = None
         if self._pending and self._writing is None and not self._closed:
             self._flush()
 
@@ -203,7 +209,8 @@ class Coordinator:
         before = run.phase, run.cause
         effects = run.apply(event)
         pending.batch.events.append((run.spec.id, event))
-        pending.effects.extend((live, effect) for effect in effects)
+        for effect in effects:
+            pending.act(live, effect)
         if type(event) is ev.WorkerExited:
             self._observe(run, event)
         for index in run.changed:
@@ -247,6 +254,9 @@ class Coordinator:
 
     def _flush(self) -> None:
         pending, self._pending = self._pending, Pending()
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         pending.batch.attempts = {key: copy(record) for key, record in pending.batch.attempts.items()}
         looked: list[tuple[asyncio.Future[object], object, Exception | None]] = []
         for future, look in pending.waiters:
@@ -343,7 +353,7 @@ class Coordinator:
         if self._closed or not self._pending:
             self._quiet.set()
         elif not self._scheduled:
-            self._flush()
+            self._write_what_is_due()
 
     def _act(self, pending: Pending) -> None:
         starts: list[tuple[LiveRun, ev.StartWorker]] = []

@@ -20,8 +20,15 @@ class Pending:
     def __init__(self) -> None:
         self.batch = Batch(events=[], attempts={}, runs={}, workflows={}, keys={})
         self.effects: list[tuple[LiveRun, ev.Effect]] = []
+        self.pressing = False
+        """Whether there is more to do than to start processes."""
         self.touched: set[int] = set()
         self.waiters: list[tuple[asyncio.Future[object], Callable[[], object]]] = []
+
+    def act(self, live: LiveRun, effect: ev.Effect) -> None:
+        """This must be done once it is durable."""
+        self.effects.append((live, effect))
+        self.pressing |= type(effect) is not ev.StartWorker
 
     def __bool__(self) -> bool:
         return bool(self.batch or self.effects or self.waiters)

@@ -20,7 +20,7 @@ from wattle.core.run import Run
 
 Limits = dict[str, tuple[float, float]]
 AHEAD = 2
-AHEAD_SECONDS, MOST_AHEAD = 0.02, 32
+AHEAD_SECONDS, MOST_AHEAD = 0.05, 64
 """Short workers are launched further ahead: as many as run within so many seconds, but at most so many."""
 SMOOTHING = 0.05
 
@@ -36,7 +36,7 @@ class Dispatcher:
         self.used: dict[str, float] = {}
         self.extra = 0.0
         """How many more than twice the total may be in flight, because workers are short at the moment."""
-        self._mean = AHEAD_SECONDS
+        self._mean = AHEAD_SECONDS / 2
         self._held: dict[str, Limits] = {}
         self._limits: dict[tuple[int, str], Limits] = {}
 
@@ -82,9 +82,14 @@ class Dispatcher:
         """A worker ran for so long. A queue of short ones lets many launches share one commit; it is worth some
         hundredths of a second at most to whoever waits behind it."""
         self._mean += SMOOTHING * (min(seconds, 1.0) - self._mean)
-        short = self._mean < AHEAD_SECONDS / 2
+        short = self._mean < AHEAD_SECONDS / 4
         wanted = self.totals["slots"] * AHEAD_SECONDS / max(self._mean, 1e-4)
         self.extra = min(float(MOST_AHEAD), wanted) if short else 0.0
+
+    @property
+    def low_water(self) -> float:
+        """With no more than so many in flight, the supervisor may soon have none to start."""
+        return self.totals["slots"] * AHEAD + self.extra / 2
 
     def forget(self, run: Run) -> None:
         """The run is closed."""

@@ -45,6 +45,8 @@ class Journal:
         """What is not acknowledged yet, and what is not over yet."""
         self.news: list[tuple[int, bytes]] = []
         """What nobody was told yet: numbers and lines of records that are not quiet."""
+        self.pressing = False
+        """Whether an end is among the news."""
         self.nonces: set[str] = set()
         """Every nonce that was ever accepted for a start and is not forgotten."""
         self.trouble = ""
@@ -67,6 +69,7 @@ class Journal:
         line = _line(record)
         if record["k"] not in QUIET:
             self.news.append((self.seq, line))
+            self.pressing |= record["k"] in ENDS
         self._waiting.append(line)
         return record
 
@@ -92,6 +95,7 @@ class Journal:
         """The lines of what is written and was not told yet."""
         told = [line for seq, line in self.news if seq <= self._written]
         del self.news[: len(told)]
+        self.pressing = bool(self.news)
         return told
 
     def since(self, seq: int) -> list[Record]:

@@ -25,8 +25,10 @@ from wattle.runtime.supervisor.work import Work
 
 PROTOCOL = 1
 TICK = 1.0
-GATHER_SECONDS = 0.002
-"""How long news may gather while the queue keeps the machine busy."""
+STARTS_GATHER = 0.003
+"""How long mere starts are kept: a worker that ends meanwhile is told of once."""
+QUEUED_GATHER, MOST_GATHER = 0.0005, 0.01
+"""How long ends are kept: so long for each attempt in the queue, which keeps the machine busy; but at most so long."""
 ORPHANED_IDLE = 5.0
 """Without a keeper the next supervisor, which has one, should come soon."""
 
@@ -47,7 +49,8 @@ class Supervisor:
         self.draining = False
         self._keeper = os.getppid()
         self._idle_since = self._looked_at = time.monotonic()
-        self._tell_at = 0.0
+        self._news_at = 0.0
+        """When the oldest news came that nobody was told; 0 when there is none."""
         self._selector = selectors.DefaultSelector()
         self.work = Work(folder, self.journal, self._waker(), self._say)
         self._listener = self._open_door()
@@ -93,8 +96,8 @@ class Supervisor:
     def _wait(self) -> float:
         now = time.monotonic()
         moments = [now + TICK, self.work.next_moment()]
-        if self.journal.news and not self.journal.trouble:
-            moments.append(self._tell_at)
+        if self._news_at and not self.journal.trouble:
+            moments.append(self._tell_at())
         return max(0.0, min(moments) - now)
 
     def _over(self) -> bool:
@@ -256,15 +259,24 @@ class Supervisor:
 
     # ---- telling ------------------------------------------------------------------------------------------------
 
+    def _tell_at(self) -> float:
+        """When what nobody was told must be told. News may gather while nobody can need them."""
+        gather = min(MOST_GATHER, QUEUED_GATHER * len(self.work.queue))
+        return self._news_at + (gather if self.journal.pressing else max(gather, STARTS_GATHER))
+
     def _publish(self) -> None:
-        """Journal what happened, and tell it. While there is more to start anyway, news may gather for a moment."""
+        """Journal what happened, and tell it."""
         if not self.journal.flush():
             self._say(self.journal.trouble)
             return
-        now = time.monotonic()
-        if not self.journal.news or (self.work.queue and now < self._tell_at):
+        if not self.journal.news:
+            self._news_at = 0.0
             return
-        self._tell_at = now + GATHER_SECONDS
+        now = time.monotonic()
+        self._news_at = self._news_at or now
+        if now < self._tell_at():
+            return
+        self._news_at = 0.0
         news = self.journal.take_news()
         if self.driver is not None:
             self.driver.send_line(b'{"events":[' + b",".join(news).replace(b"\n", b"") + b"]}")
