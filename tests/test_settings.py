@@ -373,3 +373,12 @@ def test_settings_cost_little_to_import() -> None:
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=unmeasured())
     heavy = {"msgspec", "dataclasses", "sqlalchemy", "tomllib", "asyncio", "ctypes", "subprocess"}
     assert heavy.isdisjoint(told.stdout.split())
+
+
+def test_the_way_of_machines_without_unix_sockets_can_be_asked_for(tmp_path: Path, person: dict[str, str]) -> None:
+    assert (load(environ=person).supervisor, load(environ=person).door) == ("auto", "auto")
+    file = write(tmp_path / "c.toml", "[execution]\nsupervisor = 'off'\n[coordinator]\ndoor = 'tcp'\n")
+    found = load(environ=person, config=file)
+    assert (found.supervisor, found.door) == ("off", "tcp")
+    with pytest.raises(InvalidRequest, match="WATTLE_SUPERVISOR is 'on'"):
+        load(environ=person | {"WATTLE_SUPERVISOR": "on"})
