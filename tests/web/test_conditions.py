@@ -192,3 +192,24 @@ def test_lists_are_paged_and_filtered(office: Office) -> None:
     assert runs("/api/workflows/good/runs?status=failed") == ([], None)
     assert runs("/api/wattle/runs?active=true") == ([], None)
     assert office.ask("GET", "/api/wattle/runs?active=perhaps").status == 400
+
+
+def test_a_page_resumes_everything_with_one_header(office: Office) -> None:
+    create(office)
+    office.ask("POST", "/api/workflows/etl/start")
+    office.do(_started(office.desk, "a"))
+    target = "/api/wattle/stream?runs=etl@1&logs=etl@1/a&events=true"
+    with office.door.stream(target) as frames:
+        event, identity, data = frames.next()
+    assert (event, data["topic"], data["event"], data["data"]["first"]) == ("message", "run:etl@1", "message", True)
+    assert identity == data["position"]
+    office.do(office.desk.finish("a"))
+    polled = office.ask("GET", target + "&poll=1", Last_Event_ID=identity).json
+    assert {item["data"]["topic"] for item in polled["events"]} == {"run:etl@1", "log:etl@1/a", "events"}
+    assert polled["id"] == polled["events"][-1]["id"]
+    with office.door.stream(target, Last_Event_ID=polled["id"]) as frames:
+        office.do(office.desk.finish("b"))
+        while (data := frames.next()[2])["event"] != "end" or data["topic"] != "run:etl@1":
+            pass
+    assert data["data"] == {"status": "completed", "reason": ""}
+    assert office.ask("GET", target, Last_Event_ID="1").status == 400

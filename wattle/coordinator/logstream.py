@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 import msgspec
 
@@ -50,7 +50,7 @@ def read(logs: Logs, view: LogView, request: ReadLogs) -> LogChunks:
 
 
 async def follow(logs: Logs, view: LogView, request: FollowLogs,
-                 edges: Edges | None = None) -> AsyncIterator[LogChunk]:  # fmt: skip
+                 edges: Edges | None = None) -> AsyncGenerator[LogChunk, None]:  # fmt: skip
     """Every byte from the position on, attempt after attempt, then a last chunk that says how it ended. Without that
     last chunk when the coordinator lets go. Who shares `edges` shares the reading at the live end."""
     _check(tail=request.tail)

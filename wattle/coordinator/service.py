@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import partial
 from typing import TypeVar
 
-from wattle.coordinator import lists, logstream, starting, views
+from wattle.coordinator import lists, logstream, many, starting, views
 from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.definitions import check_match, check_owner, read_document, saved
 from wattle.coordinator.history import History
@@ -314,8 +314,10 @@ class Service:
 
     async def follow_logs(self, request: rq.FollowLogs) -> AsyncIterator[rp.LogChunk]:
         view = await self._log_view(request.workflow, request.worker)
-        async for chunk in logstream.follow(self.logs, view, request, self._edges):
-            yield chunk
+        chunks = logstream.follow(self.logs, view, request, self._edges)
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
 
     async def list_outputs(self, request: rq.GetWorker) -> rp.OutputList:
         return await self.history.outputs(request.workflow, request.worker)
@@ -333,6 +335,12 @@ class Service:
     async def follow_all_events(self, request: rq.FollowAllEvents) -> AsyncIterator[rp.EventLine]:
         async for line in self.history.events(None, None, request.after, follow=request.follow):
             yield line
+
+    async def follow_many(self, request: rq.FollowMany) -> AsyncIterator[rp.TopicItem]:
+        items = many.merged(self, many.topics(self, request, self.history.seq()))
+        async with contextlib.aclosing(items):
+            async for item in items:
+                yield item
 
     async def get_health(self, _request: rq.GetHealth) -> rp.Health:
         return self._health()

@@ -99,6 +99,8 @@ OPERATIONS: tuple[Operation, ...] = (
          "The events of a workflow from a sequence number on", stream=True),
     _row("follow_all_events", "GET", "/api/wattle/events", "FollowAllEvents", "EventLine", READ, "events",
          "The events of all workflows from a sequence number on", stream=True),
+    _row("follow_many", "GET", "/api/wattle/stream", "FollowMany", "TopicItem", READ, "attach",
+         "Several runs, logs and the events on one stream", stream=True),
     _row("validate_document", "POST", "/api/wattle/validate", "ValidateDocument", "Validation", READ, "validate",
          "Check a document and report every problem in it"),
     _row("get_health", "GET", "/api/wattle/health", "GetHealth", "Health", READ, "doctor",

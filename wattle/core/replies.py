@@ -306,6 +306,17 @@ class EventLine(Reply, kw_only=True):
     event: dict[str, Any]
 
 
+class TopicItem(Reply, kw_only=True):
+    """Something of one topic of many: `message` with what the topic's own stream would say in `data`, `end` with how
+    it ended, or `error` with `{code, message, hint}`. `id` is the place in this topic, `position` in all of them."""
+
+    topic: str
+    event: str
+    id: str
+    data: Any
+    position: str
+
+
 class DocumentProblem(Reply, kw_only=True):
     path: str
     message: str

@@ -208,6 +208,19 @@ class FollowAllEvents(Request, kw_only=True):
     follow: bool = True
 
 
+class FollowMany(Request, kw_only=True):
+    """Up to 32 topics on one stream: `runs` and `logs` are addresses with commas between them (`etl@12,fit@3`;
+    `etl@12/clean`), `events` are those of all workflows, after `after` or from now on. `tail` is the lines that each
+    log begins with. `position` is the id of the last item seen, for the same topics in the same order."""
+
+    runs: str = ""
+    logs: str = ""
+    events: bool = False
+    after: Count | None = None
+    tail: Count | None = None
+    position: str | None = None
+
+
 class ValidateDocument(Request, kw_only=True):
     document: dict[str, Any] | None = None
     text: str | None = None

@@ -25,7 +25,8 @@ PATIENCE = 10.0
 """Seconds to look for the next coordinator."""
 
 _PAUSE = 0.1
-_RESUME = {"follow_logs": "position", "follow_events": "after", "follow_all_events": "after"}
+_RESUME = {"follow_logs": "position", "follow_events": "after", "follow_all_events": "after",
+           "follow_many": "position"}  # fmt: skip
 """Which field takes up a stream again after the last id."""
 _REPEATABLE = frozenset({"create_workflow", "plan_workflow", "replace_workflow", "validate_document"})
 """Questions that come to the same when they are asked twice, although they are no GET."""
