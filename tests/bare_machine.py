@@ -6,7 +6,7 @@ here, so `msvcrt` is the kernel's own lock behind that module's words: it too be
 
 from __future__ import annotations
 
-import asyncio
+import asyncio  # noqa: F401  it needs fcntl here, on Windows it does not
 import ctypes
 import functools
 import importlib
@@ -29,7 +29,6 @@ def locking(descriptor: int, _mode: int, _count: int) -> None:
 
 def take_away() -> None:
     """From here on this machine is bare."""
-    assert asyncio.SelectorEventLoop
     socket.socketpair = functools.partial(socket.socketpair, socket.AF_UNIX)
     for name in ("AF_UNIX", "SCM_RIGHTS", "SO_PEERCRED"):
         delattr(socket, name)

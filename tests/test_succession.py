@@ -1,13 +1,18 @@
-"""Who coordinates: foreground and background, clean end and kill -9 and SIGSTOP, and who comes next.
+"""Who coordinates: foreground and background, clean end and kill -9 and SIGSTOP, and who comes next; and the same where
+there is no supervisor and the private door is a port.
 
 Real commands on a real state root. A worker's witness line says that it ran, and how often.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
+import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +21,11 @@ import pytest
 
 from tests.helpers import wait_until
 from tests.terminal import Terminal
+from wattle import succession
+from wattle.runtime.supervisor import processes
+from wattle.sdk.client import Client
+from wattle.sdk.transports import LoopbackTransport
+from wattle.settings import load, prepare_home
 
 
 @pytest.fixture
@@ -23,6 +33,13 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     place = Terminal(tmp_path)
     yield place
     place.close()
+
+
+@pytest.fixture
+def alone(terminal: Terminal) -> Terminal:
+    """A machine without a supervisor and without Unix sockets, as far as settings can make it one."""
+    terminal.environment |= {"WATTLE_SUPERVISOR": "off", "WATTLE_DOOR": "tcp"}
+    return terminal
 
 
 def gated(terminal: Terminal, name: str = "gated", workers: int = 2) -> str:
@@ -186,3 +203,145 @@ def test_a_state_root_that_was_made_anew_gets_a_new_store_and_keeps_its_numbers_
     again = terminal.wattle("run", gated(terminal, "anew"))
     assert again.returncode == 0, again.stdout + again.stderr
     assert [run["address"] for run in terminal.ask("runs")["runs"]] == ["anew@1"]
+
+
+# ---- without a supervisor, behind a port ----------------------------------------------------------------------------
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it is there and no zombie: nobody may be there to wait for an orphan."""
+    found = processes.look(pid)
+    return found is not None and found.state not in processes.DEAD
+
+
+def pids_of(terminal: Terminal) -> list[int]:
+    return [worker["pid"] for worker in terminal.status("gated")["workers"] if worker["pid"]]
+
+
+def test_alone_a_run_comes_to_its_end_and_leaves_no_door_and_no_supervisor(alone: Terminal) -> None:
+    process = begin_foreground(alone)
+    door = alone.home / "run" / "coordinator.door"
+    assert stat.S_IMODE(door.stat().st_mode) == 0o600
+    assert alone.status("gated")["status"] == "running", "a second terminal sees it through the port"
+    open_gate(alone)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, out + err
+    assert each_ran_once(alone)
+    assert sorted(path.name for path in (alone.home / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("begin", ["foreground", "background"])
+def test_alone_what_ran_when_its_coordinator_was_killed_is_lost_to_the_next_one(alone: Terminal, begin: str) -> None:
+    if begin == "foreground":
+        begin_foreground(alone)
+    else:
+        begin_background(alone)
+    orphans = wait_until(lambda: pids_of(alone) if len(pids_of(alone)) == 2 else [], 30)
+    os.kill(alone.holder()["pid"], signal.SIGKILL)
+    open_gate(alone)
+    wait_until(lambda: not any(map(is_alive, orphans)), 30)
+    assert alone.status("gated")["status"] == "running", "nobody came by itself, whatever the stale door says"
+    assert alone.wattle("up").returncode == 0
+    found = alone.wait_for("gated", "failed")
+    assert "lost" in {worker["reason"] for worker in found["workers"]}
+    assert found["counts"].keys() == {"failed", "cancelled"}
+    assert alone.lines("witness").count("w0") == 1
+
+
+def test_alone_a_stop_ends_the_whole_tree(alone: Terminal) -> None:
+    script = f"sleep 300 & echo $! >> {alone.folder}/tree; setsid sleep 300 & echo $! >> {alone.folder}/tree; wait"
+    document = alone.write("gated.json", {"name": "gated", "workers": {"tree": {"script": script, "lang": "sh"}}})
+    process = alone.begin("run", document)
+    wait_until(lambda: len(alone.lines("tree")) == 2, 30)
+    tree = [*map(int, alone.lines("tree")), *pids_of(alone)]
+    assert len(tree) == 3
+    stopped = alone.wattle("stop", "gated")
+    assert stopped.returncode == 0, stopped.stderr
+    process.communicate(timeout=30)
+    assert alone.status("gated")["status"] == "cancelled"
+    assert not any(map(is_alive, tree))
+
+
+def test_alone_who_runs_workers_does_not_hand_over_and_says_why(alone: Terminal) -> None:
+    process = begin_foreground(alone)
+    refused = alone.wattle("up")
+    assert refused.returncode == 1
+    assert "workers would end with it" in refused.stderr
+    open_gate(alone)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, out + err
+    assert each_ran_once(alone)
+
+
+def test_alone_an_end_by_down_ends_the_workers_and_says_so(alone: Terminal) -> None:
+    begin_background(alone)
+    pids = pids_of(alone)
+    told = alone.wattle("down")
+    assert "end with it" in told.stdout
+    assert len(pids) == 2
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+
+
+def test_alone_health_and_doctor_say_what_cannot_be_promised(alone: Terminal) -> None:
+    assert alone.wattle("up").returncode == 0
+    looks = {look["name"]: look for look in alone.ask("doctor")}
+    assert looks["supervisor"]["ok"]
+    assert "end with it" in looks["supervisor"]["detail"]
+    assert "coordinator.door" in looks["private door"]["detail"]
+    assert "off" in looks["setting supervisor"]["detail"]
+    with Client(LoopbackTransport(str(alone.home / "run" / "coordinator.door"))) as client:
+        health = client.ask("get_health")
+    assert health["supervisor_pid"] is None
+    assert "is lost" in health["supervisor_state"]
+
+
+def test_a_door_that_nobody_holds_any_more_is_no_answer(alone: Terminal) -> None:
+    alone.home.mkdir(mode=0o700)
+    settings = load({"home": alone.home}, {"HOME": str(alone.folder), "PATH": ""})
+    prepare_home(settings)
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        told = {"port": stranger.getsockname()[1], "token": "old"}
+        (settings.runtime_dir / "coordinator.door").write_text(json.dumps(told))
+        assert not succession.answers(settings)
+
+
+# ---- a machine that has nothing of Unix -----------------------------------------------------------------------------
+
+
+def bare(terminal: Terminal, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "tests.bare_machine", *words], capture_output=True, text=True,
+                          check=False, cwd=terminal.folder, env=terminal.environment, timeout=60)  # fmt: skip
+
+
+def test_everything_can_be_imported_on_a_bare_machine(terminal: Terminal) -> None:
+    done = bare(terminal)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_bare_machine_runs_a_workflow_to_its_end(terminal: Terminal) -> None:
+    document = terminal.write("two.json", {"name": "two", "workers": {
+        "first": {"command": ["sh", "-c", f"echo first >> {terminal.folder}/witness"]},
+        "second": {"command": ["sh", "-c", f"echo second >> {terminal.folder}/witness"], "needs": ["first"]},
+    }})  # fmt: skip
+    done = bare(terminal, "run", document)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert terminal.lines("witness") == ["first", "second"]
+    looked = bare(terminal, "status", "two", "--json")
+    assert json.loads(looked.stdout)["status"] == "completed"
+    doctor = bare(terminal, "doctor")
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    assert "end with it" in doctor.stdout
+
+
+def test_two_at_once_on_a_bare_machine_meet_at_the_port(terminal: Terminal) -> None:
+    first = subprocess.Popen([sys.executable, "-m", "tests.bare_machine", "run", gated(terminal)], text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                             cwd=terminal.folder, env=terminal.environment)  # fmt: skip
+    terminal.processes.append(first)
+    wait_for_workers(terminal)
+    listed = bare(terminal, "status", "gated", "--json")
+    assert json.loads(listed.stdout)["status"] == "running"
+    open_gate(terminal)
+    second = bare(terminal, "attach", "gated")
+    out, _ = first.communicate(timeout=30)
+    assert (first.returncode, second.returncode) == (0, 0), out + second.stdout + second.stderr

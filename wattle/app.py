@@ -147,10 +147,12 @@ def bring_up(settings: Settings) -> Client:
     prepare_home(settings)
     if succession.answers(settings):
         client = succession.client(settings)
-        if client.ask("get_health")["rank"] != "foreground":
+        health = client.ask("get_health")
+        if health["rank"] != "foreground":
             return client
-        before = client.ask("get_health")["epoch"]
-        return _wait_for_epoch(settings, before, succession.spawn_background(settings, None))
+        if health["unfinished_runs"] and not succession.supervised(settings):
+            raise Conflict("The foreground run stays: its workers would end with it.", "wait for it, or stop it")
+        return _wait_for_epoch(settings, health["epoch"], succession.spawn_background(settings, None))
     return _bring_up(settings, None)
 
 
@@ -161,7 +163,7 @@ def _wait_for_epoch(settings: Settings, before: int, successor: subprocess.Popen
             if client.ask("get_health")["epoch"] > before:
                 return client
         if successor.poll() not in {None, 0}:
-            raise Conflict("The foreground run does not hand over.", succession.last_words(settings))
+            raise Conflict("The foreground run does not hand over.", f"read {settings.home / 'coordinator.log'}")
         time.sleep(succession.PAUSE)
     raise Unreachable("The foreground run did not hand over.", "wattle doctor")
 
