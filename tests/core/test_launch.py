@@ -289,7 +289,7 @@ def test_a_declared_path_needs_its_parents_and_no_run_folder() -> None:
 
 def test_a_retry_starts_in_an_empty_folder_and_the_failed_one_is_kept() -> None:
     made = Made(Worker(name="a", command="true", outputs={"o": Output()}), Worker(name="b", command="true"))
-    assert made.launch(attempt=3).set_aside == {f"{RUN}/a": f"{RUN}/a.attempt-2"}
+    assert made.launch(attempt=3).set_aside == {f"{RUN}/a": f"{RUN}/a~2"}
     assert made.launch("b", attempt=3).set_aside == {}
 
 

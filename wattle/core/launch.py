@@ -109,12 +109,13 @@ class Launcher:
         if recipe.run_folder:
             files.update(self._ignore)
         folder = f"{self._places.run_dir}/{instance.name}"
+        # An earlier attempt's folder is kept beside; no worker's name holds a tilde.
         return Launch(
             nonce=nonce, run=self.spec.id, worker=instance.name, attempt=attempt, argv=words, cwd=cwd,
             env_id=self.env_id, stdout=f"{log_dir}/stdout.log",
             env={**self._variables, **variables, **self._own_variables(instance, attempt, outputs), **fed.variables},
             stderr=None if recipe.merges_logs else f"{log_dir}/stderr.log", python=recipe.python, setup=recipe.setup,
-            set_aside={folder: f"{folder}.attempt-{attempt - 1}"} if recipe.own_folder and attempt > 1 else {},
+            set_aside={folder: f"{folder}~{attempt - 1}"} if recipe.own_folder and attempt > 1 else {},
             links=self._latest if recipe.run_folder else {},
             directories=self._directories(recipe, cwd, log_dir, folder, outputs),
             files=files, scripts=scripts, required=tuple(fed.required), outputs=outputs, timeout=worker.timeout,
