@@ -25,6 +25,7 @@ LATE_IMPORTS = {
     "wattle/storage/store.py": "Alembic when the database is of another version",
     "wattle/core/document.py": "YAML when a document is YAML",
     "wattle/sdk/methods.py": "a program that wants structs pays for them, a command line does not",
+    "wattle/web/documents.py": "the document and Prometheus's library, when somebody asks",
     "jupyter_wattle/__init__.py": "server side and kernel side",
 }
 ENVIRONMENT = {

@@ -134,6 +134,11 @@ def test_a_stream_says_which_field_is_its_id() -> None:
     assert rows["follow_all_events"] == "seq"
 
 
+def test_of_an_answer_nothing_is_left_out() -> None:
+    assert set(DOCUMENT["components"]["schemas"]["Health"]["required"]) == set(replies.Health.__struct_fields__)
+    assert DOCUMENT["components"]["schemas"]["CreateWorkflow"]["required"] == []
+
+
 def test_the_words_under_a_field_reach_the_document() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     assert schemas["RunSummary"]["properties"]["counts"]["description"] == "Workers by status."

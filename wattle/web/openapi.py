@@ -19,13 +19,13 @@ import msgspec
 from wattle.core import replies, requests
 from wattle.core.operations import OPERATIONS, READ, Operation
 from wattle.web.asking import RESUMED_BY
+from wattle.web.documents import METRICS, OPENAPI, PAGE
 
 Schema = dict[str, Any]
 REF = "#/components/schemas/{name}"
 NAME = r"^[^./\\\u0000-\u001f\u007f][^/\\\u0000-\u001f\u007f]*$"
 """What a part of a path may be; the rest is for the service to know."""
 ERROR = {"$ref": REF.format(name="Error")}
-OPENAPI_PATH, PAGE_PATH, METRICS_PATH = "/api/wattle/openapi.json", "/api/wattle/docs", "/api/wattle/metrics"
 
 ABOUT = """\
 Runs DAGs of real processes and keeps them running.
@@ -63,6 +63,11 @@ HEADER_FIELDS = {
             "A name for this request: sent again, it starts nothing new"),
     "if_match": ("If-Match", {"type": "string"}, "Only if the document still has this `ETag`; `*` for any"),
 }  # fmt: skip
+IF_NONE_MATCH: Schema = {
+    "name": "If-None-Match", "in": "header", "required": False, "schema": {"type": "string"},
+    "description": "The `ETag` that is known already: 304 when it is still the one",
+}  # fmt: skip
+UNCHANGED = "It is still the one that `If-None-Match` names"
 EXAMPLES: dict[str, Schema] = {
     "create_workflow": {"document": {"name": "etl", "workers": {"clean": {"command": "echo clean"}}}},
     "replace_workflow": {"document": {"name": "etl", "workers": {"clean": {"command": "echo cleaner"}}}},
@@ -166,8 +171,7 @@ def _in_headers(operation: Operation, fields: Schema) -> list[Schema]:
         found.append({"name": "Last-Event-ID", "in": "header", "required": False, "description": text,
                       "schema": {"type": "string"}})  # fmt: skip
     if operation.verb == "GET" and _has_version(operation):
-        found.append({"name": "If-None-Match", "in": "header", "required": False, "schema": {"type": "string"},
-                      "description": "The `ETag` that is known already: 304 when it is still the one"})  # fmt: skip
+        found.append(IF_NONE_MATCH)
     return found
 
 
@@ -204,7 +208,7 @@ def _answers(operation: Operation) -> Schema:
         return {"200": found}
     etag = {"description": "Another text when the document is another", "schema": {"type": "string"}}
     found["headers"] = {"ETag": etag}
-    unchanged = {"304": {"description": "It is what `If-None-Match` says"}} if operation.verb == "GET" else {}
+    unchanged = {"304": {"description": UNCHANGED}} if operation.verb == "GET" else {}
     return {"200": found, **unchanged}
 
 
@@ -248,17 +252,17 @@ def tag(path: str) -> str:
 def _documents() -> dict[str, Schema]:
     """What is served beside the table."""
     found = {}
-    for path, name, kind, text, late in (
-        (OPENAPI_PATH, "get_openapi", "application/json", "This document", False),
-        (PAGE_PATH, "get_docs", "text/html", "This document as a page", False),
-        (METRICS_PATH, "get_metrics", "text/plain", "What the coordinator is doing, in Prometheus's text format", True),
-    ):
-        schema = {"type": "object" if kind.endswith("json") else "string"}
-        statuses = (401, 403, 500, *((503,) if late else ()))
-        refused = {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
-        found[path] = {"get": {
-            "operationId": name, "summary": text, "tags": ["coordinator"], "x-wattle-access": READ, "parameters": [],
-            "responses": {"200": {"description": text, "content": {kind: {"schema": schema}}}, **refused},
+    for operation, kind in ((OPENAPI, "application/json"), (PAGE, "text/html"), (METRICS, "text/plain")):
+        schema = {"type": "object" if kind == "application/json" else "string"}
+        statuses = (401, 403, 500, 503) if operation is METRICS else (401, 403, 500)
+        answers: Schema = {"200": {"description": operation.help, "content": {kind: {"schema": schema}}}}
+        if operation is not METRICS:
+            answers |= {"304": {"description": UNCHANGED}}
+        answers |= {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
+        found[operation.path] = {"get": {
+            "operationId": operation.name, "summary": operation.help, "tags": ["coordinator"],
+            "x-wattle-access": operation.access, "parameters": [] if operation is METRICS else [IF_NONE_MATCH],
+            "responses": answers,
         }}  # fmt: skip
     return found
 
@@ -295,6 +299,8 @@ def _schemas() -> dict[str, Schema]:
     words = _words(requests) | _words(replies)
     for name, schema in found.items():
         _describe(name, schema, words)
+        if name not in bodies:
+            schema["required"] = list(schema["properties"])  # nothing is left out of an answer
     for name, path in bodies.items():
         for field in path:
             found[name]["properties"].pop(field, None)
