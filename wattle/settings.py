@@ -11,6 +11,7 @@ Every command passes here before it does anything, so this module imports little
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import stat
@@ -240,11 +241,26 @@ def _home(flags: Mapping[str, object], environ: Mapping[str, str]) -> tuple[Path
         text, origin = os.fspath(given) if isinstance(given, str | os.PathLike) else "", "flag"
     elif environ.get("WATTLE_HOME"):
         text, origin = environ["WATTLE_HOME"], "WATTLE_HOME"
+    elif told := _of_the_server(environ.get("WATTLE_CONNECTION", "")):
+        text, origin = told, "WATTLE_CONNECTION"
     else:
         return _state_home(environ), "default"
     if not text or "\0" in text:
         raise InvalidRequest(f"The state root is {given!r}, which is no path.", "name a folder")
     return Path(os.path.abspath(_expand(text, environ))), origin
+
+
+def _of_the_server(path: str) -> str:
+    """The state root of the Jupyter server that this process belongs to, from its connection file; empty without
+    one. A file that is gone or damaged says nothing: servers end, and their terminals stay."""
+    if not path:
+        return ""
+    try:
+        told = json.loads(Path(path).read_bytes())
+        home = told["home"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return home if isinstance(home, str) else ""
 
 
 def _expand(path: str, environ: Mapping[str, str]) -> str:
