@@ -27,6 +27,7 @@ from typing import TypeVar
 
 from wattle.coordinator.live import LiveRun
 from wattle.coordinator.pending import Looked, Pending, answer, leaving, refuse
+from wattle.coordinator.tally import Tally
 from wattle.coordinator.values import read_value
 from wattle.core import events as ev
 from wattle.core.dispatch import Dispatcher
@@ -64,6 +65,7 @@ class Coordinator:
         self.save_environment, self.load_environment = environments
         self.failpoint = failpoint
         self.dispatcher = Dispatcher(totals)
+        self.tally = Tally()
         self.runs: dict[int, LiveRun] = {}
         self.ready = False
         self.seq = store.last_seq()
@@ -277,7 +279,9 @@ class Coordinator:
 
     def _commit(self, batch: Batch) -> int:
         self.failpoint("before-commit")
+        begun = self.clock.monotonic()
         seq = self.store.commit(batch)
+        self.tally.committed(batch, self.clock.monotonic() - begun)
         self.failpoint("after-commit")
         return seq
 
