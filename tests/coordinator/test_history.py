@@ -40,7 +40,7 @@ async def test_events_are_followed_from_a_number_on(tmp_path: Path) -> None:
 
 
 async def test_events_come_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wattle.coordinator.history.EVENT_PAGE", 2)
+    monkeypatch.setattr("wattle.coordinator.feed.PAGE", 2)
     async with Desk(tmp_path) as desk:
         await desk.create(DIAMOND)
         desk.hands.obey()

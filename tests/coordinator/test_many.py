@@ -51,6 +51,7 @@ async def test_a_page_follows_a_run_a_log_and_the_events_on_one_stream(tmp_path:
         states = {state.name: state.phase for item in of(reader.found, "run:etl@1") if item.event == "message"
                   for state in item.data.workers}  # fmt: skip
         assert states == {"a": "completed", "b": "failed"}
+        await until(lambda: [item.data.seq for item in of(reader.found, "events")][-1:] == [desk.driver.seq])
         events = [item.data.seq for item in of(reader.found, "events")]
         assert events == list(range(events[0], desk.driver.seq + 1))
         assert not reader.done, "events have no end"

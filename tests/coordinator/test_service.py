@@ -15,6 +15,7 @@ from wattle.core.replies import Reply
 # ---- the table ------------------------------------------------------------------------------------------------
 
 FIELDS: dict[str, dict[str, Any]] = {
+    "follow_many": {"runs": "etl@1"},
     "create_workflow": {"text": "name: new\nworkers: {a: {command: 'true'}}"},
     "replace_workflow": {"workflow": "etl", "text": "name: etl\nworkers: {a: {command: 'true'}, b: {command: 'true'}}"},
     "validate_document": {"text": "name: new\nworkers: {a: {command: 'true'}}"},

@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from typing import Any
-
-import msgspec
 
 from wattle.coordinator import views
 from wattle.coordinator.coordinator import Coordinator
@@ -27,7 +23,6 @@ from wattle.core.records import RunRecord, WorkflowRecord
 from wattle.core.run import FINAL, Progress, Run
 
 CACHED_RUNS = 8
-EVENT_PAGE = 1000
 
 
 class History:
@@ -210,43 +205,10 @@ class History:
         names = ", ".join(output.port for output in listed) or "none"
         raise NotFound(f"{workflow}/{worker} has no output {port}.", f"its outputs are: {names}")
 
-    # ---- events ---------------------------------------------------------------------------------------------
-
-    async def events(self, name: str | None, number: int | None, after: int,
-                     *, follow: bool) -> AsyncIterator[rp.EventLine]:  # fmt: skip
-        """Events after a sequence number, of all runs, of one workflow or of one run."""
-        bell = asyncio.Event()
-        follow = follow and self.coordinator is not None
-        if follow and self.coordinator is not None:
-            self.coordinator.listeners.append(bell.set)
-        try:
-            while True:
-                bell.clear()
-                page = await asyncio.to_thread(self.store.events, None, after=after, limit=EVENT_PAGE)
-                for record in page:
-                    after = record.seq
-                    if (name is None or record.workflow.casefold() == name.casefold()) and (
-                        number is None or record.number == number
-                    ):
-                        yield _event_line(record)
-                if len(page) < EVENT_PAGE:
-                    if not follow or self.coordinator is None or self.coordinator.stopped:
-                        return
-                    await bell.wait()
-        finally:
-            if follow and self.coordinator is not None:
-                self.coordinator.listeners.remove(bell.set)
-
 
 def _ending(progress: Progress) -> tuple[str, int | None, int | None]:
     record = progress.latest
     return progress.reason, record.code if record else None, record.signal if record else None
-
-
-def _event_line(record: Any) -> rp.EventLine:
-    fields: dict[str, Any] = msgspec.to_builtins(record.event)
-    return rp.EventLine(seq=record.seq, address=f"{record.workflow}@{record.number}", type=fields.pop("type"),
-                        at=fields.pop("at", 0.0), worker=fields.get("worker"), event=fields)  # fmt: skip
 
 
 def _spec_of(run: Run, progress: Progress, sources: dict[str, RunSpec]) -> RunSpec:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from wattle.core.chunks import decode
 from wattle.core.ports import Logs
@@ -78,6 +78,14 @@ async def read_piece(logs: Logs, path: str, offset: int, limit: int) -> bytes:
     if limit <= SMALL:
         return logs.read(path, offset, limit)
     return await asyncio.to_thread(logs.read, path, offset, limit)
+
+
+async def wake(readers: Iterable[asyncio.Event]) -> None:
+    """Ring all bells, a few in each round of the loop."""
+    for count, bell in enumerate(list(readers), 1):
+        bell.set()
+        if count % SLICE == 0:
+            await asyncio.sleep(0)
 
 
 class Edge:
@@ -197,10 +205,7 @@ class Edge:
     async def _tell(self) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        for count, bell in enumerate(list(self.readers), 1):
-            bell.set()
-            if count % SLICE == 0:
-                await asyncio.sleep(0)
+        await wake(self.readers)
         if len(self.readers) > SLICE and not self.closed:
             await asyncio.sleep((loop.time() - began) * EASE)
 

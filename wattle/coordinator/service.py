@@ -19,6 +19,7 @@ from typing import TypeVar
 from wattle.coordinator import lists, logstream, many, starting, views
 from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.definitions import check_match, check_owner, read_document, saved
+from wattle.coordinator.feed import Feed
 from wattle.coordinator.history import History
 from wattle.coordinator.live import LiveRun, Watcher
 from wattle.coordinator.logedge import Edges, LogView
@@ -53,6 +54,7 @@ class Service:
         self.coordinator = coordinator
         self.history = History(store, coordinator)
         self._edges = Edges()
+        self._feed = Feed(store, coordinator)
         self._health = health
         self._hand_over = hand_over
         self._glob = glob
@@ -329,12 +331,16 @@ class Service:
 
     async def follow_events(self, request: rq.FollowEvents) -> AsyncIterator[rp.EventLine]:
         name, number = await self.history.known(request.workflow)
-        async for line in self.history.events(name, number, request.after, follow=request.follow):
-            yield line
+        lines = self._feed.events(name, number, self._seen(request.after), follow=request.follow)
+        async with contextlib.aclosing(lines):
+            async for line in lines:
+                yield line
 
     async def follow_all_events(self, request: rq.FollowAllEvents) -> AsyncIterator[rp.EventLine]:
-        async for line in self.history.events(None, None, request.after, follow=request.follow):
-            yield line
+        lines = self._feed.events(None, None, self._seen(request.after), follow=request.follow)
+        async with contextlib.aclosing(lines):
+            async for line in lines:
+                yield line
 
     async def follow_many(self, request: rq.FollowMany) -> AsyncIterator[rp.TopicItem]:
         items = many.merged(self, many.topics(self, request, self.history.seq()))
@@ -374,6 +380,13 @@ class Service:
     async def _settled(self) -> None:
         if self.coordinator is not None and not self.coordinator.stopped:
             await self.coordinator.settled()
+
+    def _seen(self, after: int) -> int:
+        """A sequence number that there has been. Raises InvalidRequest."""
+        newest = self.history.seq()
+        if after > newest:
+            raise InvalidRequest(f"There is no event {after} yet.", f"the newest is {newest}")
+        return after
 
     async def _look(self, look: Callable[[], T]) -> T:
         if self.coordinator is None or self.coordinator.stopped:
@@ -449,6 +462,9 @@ class Service:
 
     async def _detail(self, name: str, number: int | None) -> rp.RunDetail:
         record, run = await self.history.run(name, await self.history.number(name, number))
+        look = partial(views.detail, record, run, self.history.seq(), self._limit(run))
+        if run.status in FINAL and self._live(name, record.spec.number) is None:
+            return await asyncio.to_thread(look)
         return await self._look(lambda: views.detail(record, run, self.history.seq(), self._limit(run)))
 
     async def _live_detail(self, live: LiveRun) -> rp.RunDetail:

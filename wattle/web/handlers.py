@@ -25,7 +25,7 @@ from wattle.core.errors import InvalidRequest, WattleError
 from wattle.core.operations import OPERATIONS, READ, Operation
 from wattle.web import asking, sse
 from wattle.web.audit import Audit
-from wattle.web.refusals import encode, refusal, told
+from wattle.web.refusals import encode, encoded, refusal, told
 from wattle.web.streams import Streams
 
 log = logging.getLogger("wattle.web")
@@ -152,11 +152,11 @@ class OperationHandler(RequestHandler):
         asked: Awaitable[Any] = ask(request)
         reply = await asked
         self._record("ok", str(getattr(reply, "address", "")))
-        self._reply(reply)
+        await self._reply(reply)
 
     get = post = put = delete = patch = head = options = answer
 
-    def _reply(self, reply: Any) -> None:
+    async def _reply(self, reply: Any) -> None:
         etag = getattr(reply, "etag", "")
         if etag:
             self.set_header("Etag", f'"{etag}"')
@@ -164,7 +164,7 @@ class OperationHandler(RequestHandler):
                 self.set_status(304)
                 self.finish()
                 return
-        self.finish(encode(reply))
+        self.finish(await encoded(reply))
 
     # ---- streams ------------------------------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ class OperationHandler(RequestHandler):
     async def _send_all(self, replies: AsyncIterator[Any], leaving: Callable[[], bool]) -> None:
         if self.get_query_argument("poll", "") not in {"", "0", "false"}:
             known = self.request.headers.get("Last-Event-ID", "")
-            self.finish(encode(await sse.polled(replies, leaving, known)))
+            self.finish(await encoded(await sse.polled(replies, leaving, known)))
             return
         first = asyncio.ensure_future(anext(replies))
         try:

@@ -6,6 +6,7 @@ Laws: every refusal has the form `{code, message, hint}`; the status is what the
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ from tornado.web import HTTPError
 
 from wattle.core.errors import Forbidden, InternalError, InvalidRequest, WattleError
 
+LONG = 500
+"""Items of a list that are worth a thread."""
 OURS = InternalError("Wattle failed inside; this is a bug of ours.", "the coordinator's log has the story")
 
 
@@ -63,6 +66,16 @@ def encode(value: Any) -> bytes:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
         return msgspec.json.encode(_unicode(msgspec.to_builtins(value)))
+
+
+async def encoded(value: Any) -> bytes:
+    """As `encode`; a long list is encoded beside the loop, so that it does not wait for making and encoding at once."""
+    return await asyncio.to_thread(encode, value) if _long(value) else encode(value)
+
+
+def _long(value: Any) -> bool:
+    fields = value.values() if isinstance(value, dict) else (getattr(value, name) for name in value.__struct_fields__)
+    return any(isinstance(field, list) and len(field) > LONG for field in fields)
 
 
 def _unicode(value: Any) -> Any:
