@@ -21,6 +21,7 @@ import msgspec
 from wattle import __version__
 from wattle.coordinator import views
 from wattle.coordinator.coordinator import Coordinator
+from wattle.coordinator.measures import take
 from wattle.coordinator.recovery import recover
 from wattle.coordinator.service import Service
 from wattle.core.document import parse, unavailable
@@ -46,6 +47,7 @@ from wattle.succession import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from wattle.core.measures import Measures
     from wattle.settings import Settings
     from wattle.storage.store import SqlStore
     from wattle.succession import Hold
@@ -144,7 +146,8 @@ class Host:
 
         assert self.hold.listener is not None
         audit = Audit(str(self.settings.home / "audit.log"), SystemClock().now)
-        return PrivateDoor(self.hold.listener, lambda: self.service, self.hold.token, audit=audit)
+        return PrivateDoor(self.hold.listener, lambda: self.service, self.hold.token, measures=self.measures,
+                           audit=audit)  # fmt: skip
 
     async def _end(self, store: SqlStore | None, coordinator: Coordinator | None, door: PrivateDoor | None) -> None:
         unfinished = len(coordinator.runs) if coordinator else 0
@@ -165,6 +168,10 @@ class Host:
     def unfinished(self) -> int:
         """How many runs are unfinished."""
         return len(self._coordinator.runs) if self._coordinator is not None else 0
+
+    def measures(self) -> Measures | None:
+        """The coordinator's own numbers, once there is one."""
+        return take(self._coordinator) if self._coordinator is not None else None
 
     # ---- leaving --------------------------------------------------------------------------------------------
 

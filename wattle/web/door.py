@@ -16,18 +16,25 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application
 
+from wattle import __version__
 from wattle.core.errors import Forbidden
+from wattle.core.measures import Measures
 from wattle.web.asking import DRAIN_LIMIT
+from wattle.web.documents import Documents, document_routes
 from wattle.web.handlers import Answers, UnknownRoute, routes
+from wattle.web.streams import Streams
 
 
 class PrivateDoor:
     """Serves one bound listening socket on the running loop."""
 
     def __init__(self, listener: socket.socket, service: Callable[[], Answers | None], token: str | None = None,
-                 **options: Any) -> None:  # fmt: skip
-        """`token` guards a listener that is a port; `options` are further arguments of the handlers: `audit`, say."""
-        rules: list[Any] = [*routes(service, **options), (r".*", UnknownRoute)]
+                 *, measures: Callable[[], Measures | None] = lambda: None, **options: Any) -> None:  # fmt: skip
+        """`token` guards a listener that is a port; `measures` are the coordinator's numbers; `options` are further
+        arguments of the handlers: `audit`, say."""
+        streams = Streams()
+        documents = document_routes(service, Documents("", __version__), measures=measures, counted=[streams])
+        rules: list[Any] = [*routes(service, streams=streams, **options), *documents, (r".*", UnknownRoute)]
         application = Application(rules, log_function=lambda _handler: None)
         if token is not None:
             application = Guarded(rules, listener.getsockname()[1], token)
