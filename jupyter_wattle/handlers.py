@@ -8,7 +8,6 @@ is ever sent, and no token is taken from a URL: URLs end up in logs.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.base.handlers import APIHandler
@@ -97,7 +96,7 @@ class GuardedOperation(OperationHandler, Guarded):
         self.check_body()
         self.recorded = True  # the coordinator that is asked writes the audit file
         target = self.request.uri.removeprefix(self.base_url.rstrip("/"))
-        await forward(self, lambda: asyncio.open_unix_connection(joined), target, self.caller())
+        await forward(self, joined.connect, target, self.caller(), joined.entry)
 
     get = post = put = delete = patch = head = options = answer  # type: ignore[assignment]
 

@@ -16,11 +16,12 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from wattle import succession
 from wattle.core.errors import InternalError, Unreachable, WattleError
+from wattle.sdk.transports import read_door
 from wattle.settings import prepare_home
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ RETRY_SECONDS = 2.0
 PATIENCE = 15.0
 """Seconds for a lower-ranked holder to hand over, before that is called a failure (and asked again)."""
 LEAVE_WITHIN = 20.0
+
+
+class Way(NamedTuple):
+    """To another coordinator: how to connect, and the headers that its door wants."""
+
+    connect: Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+    entry: dict[str, str]
 
 
 class Resident:
@@ -65,9 +73,9 @@ class Resident:
         return None
 
     @property
-    def joined(self) -> str | None:
-        """The socket of the coordinator that is to be asked instead; None when this one answers itself."""
-        return succession.socket_path(self.settings) if self.state == "joined" else None
+    def joined(self) -> Way | None:
+        """To the coordinator that is to be asked instead; None when this one answers itself. Raises `Unreachable`."""
+        return _way(self.settings) if self.state == "joined" else None
 
     @property
     def unfinished(self) -> int:
@@ -177,6 +185,19 @@ class Resident:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
         self.state = "starting"
+
+
+def _way(settings: Settings) -> Way:
+    """Through the private door that is there. Raises `Unreachable` when it is known that there is none."""
+    try:
+        port, token = read_door(succession.door_path(settings))
+    except OSError:
+        if not succession.HAS_UNIX_SOCKETS:
+            raise Unreachable("The coordinator that was joined went away.", "try again in a second") from None
+        path = succession.socket_path(settings)
+        return Way(lambda: asyncio.open_unix_connection(path), {"Host": "localhost"})
+    entry = {"Host": f"127.0.0.1:{port}", "Authorization": f"token {token}"}
+    return Way(lambda: asyncio.open_connection("127.0.0.1", port), entry)
 
 
 def _make(settings: Settings, hold: Hold) -> Host:

@@ -103,10 +103,12 @@ def test_a_foreground_run_hands_over_to_a_server_and_is_followed_to_its_end(
     assert sorted(terminal.lines("witness")) == ["last", "w0", "w1"]
 
 
+@pytest.mark.parametrize("door", ["auto", "tcp"])
 def test_a_second_server_joins_and_takes_over_when_the_first_one_ends(
-    begin: Begin, terminal: Terminal, tmp_path: Path
+    begin: Begin, terminal: Terminal, tmp_path: Path, door: str
 ) -> None:
-    first, second = begin(), begin("serve")
+    first, second = (begin(kind, environment={"WATTLE_DOOR": door}) for kind in ("server", "serve"))
+    assert wait_until(lambda: (tmp_path / "home/run/coordinator.door").exists() is (door == "tcp"), 20)
     first_pid = first.ready()["pid"]
     assert second.ready()["pid"] == first_pid, "the second server answers with the first one's coordinator"
     run_starting(second, gated(tmp_path))

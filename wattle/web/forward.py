@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
@@ -24,8 +24,10 @@ HEAD_LIMIT = 1 << 16
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
-async def forward(handler: RequestHandler, connect: Connect, target: str, caller: str) -> None:
-    """Answer `handler` with what the coordinator behind `connect` says to `target` (path and query).
+async def forward(handler: RequestHandler, connect: Connect, target: str, caller: str,
+                  entry: Mapping[str, str]) -> None:  # fmt: skip
+    """Answer `handler` with what the coordinator behind `connect` says to `target` (path and query). `entry` are the
+    headers that its door wants.
 
     Raises:
         Unreachable: nobody answered; nothing was written yet.
@@ -41,7 +43,7 @@ async def forward(handler: RequestHandler, connect: Connect, target: str, caller
     if isinstance(handler, OperationHandler):
         handler.recorded = True  # where it is done
     try:
-        writer.write(_question(handler, target, caller))
+        writer.write(_question(handler, target, caller, entry))
         await writer.drain()
         length = await _head(handler, reader)
         await _body(handler, reader, length)
@@ -60,10 +62,11 @@ async def forward(handler: RequestHandler, connect: Connect, target: str, caller
             await handler.finish()
 
 
-def _question(handler: RequestHandler, target: str, caller: str) -> bytes:
+def _question(handler: RequestHandler, target: str, caller: str, entry: Mapping[str, str]) -> bytes:
     request = handler.request
-    lines = [f"{request.method} {target} HTTP/1.1", "Host: localhost", "Connection: close",
+    lines = [f"{request.method} {target} HTTP/1.1", "Connection: close",
              f"Content-Length: {len(request.body)}", f"X-Wattle-Caller: {_plain(caller)}"]  # fmt: skip
+    lines += [f"{name}: {value}" for name, value in entry.items()]
     lines += [f"{name}: {_plain(request.headers[name])}" for name in ASKED if name in request.headers]
     return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + request.body
 
