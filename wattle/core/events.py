@@ -18,8 +18,8 @@ Why = Literal["exit", "timeout"]
 NotStartedReason = Literal["could-not-start", "input-missing"]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    """A fact about a run."""
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False):
+    """A fact about a run. Plain values make no cycles, and there are many of them: the collector passes them by."""
 
     at: float = 0.0
 
@@ -118,7 +118,7 @@ AnyEvent = (
 )  # fmt: skip
 
 
-class StartWorker(msgspec.Struct, frozen=True):
+class StartWorker(msgspec.Struct, frozen=True, gc=False):
     """Send this attempt to the executor."""
 
     index: int
@@ -126,7 +126,7 @@ class StartWorker(msgspec.Struct, frozen=True):
     nonce: str
 
 
-class StopWorker(msgspec.Struct, frozen=True):
+class StopWorker(msgspec.Struct, frozen=True, gc=False):
     """End this attempt's process and all its descendants, or withdraw it while it is queued."""
 
     index: int
@@ -134,7 +134,7 @@ class StopWorker(msgspec.Struct, frozen=True):
     nonce: str
 
 
-class SetTimer(msgspec.Struct, frozen=True):
+class SetTimer(msgspec.Struct, frozen=True, gc=False):
     """Say `TimerFired` after `delay` seconds of a monotonic clock."""
 
     index: int
@@ -142,7 +142,7 @@ class SetTimer(msgspec.Struct, frozen=True):
     delay: float
 
 
-class CloseRun(msgspec.Struct, frozen=True):
+class CloseRun(msgspec.Struct, frozen=True, gc=False):
     """The run has ended; nothing of it is alive."""
 
     status: str

@@ -21,8 +21,9 @@ When = Literal["completed", "ended", "failed"]
 OutputType = Literal["file", "value", "object", "stream"]
 
 
-class _Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Frozen, keyword-only; defaults are left out of the JSON."""
+class _Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Frozen, keyword-only; defaults are left out of the JSON. Plain values make no cycles, and a run holds tens of
+    thousands: the collector passes them by."""
 
 
 class Retry(_Model, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 The events are the truth about a run; `RunRecord` and `AttemptRecord` repeat, for queries and people, what
 folding the events would tell. They are written in the same transaction as the events that changed them.
+
+What there is one of per attempt is plain values, which make no cycles: `gc=False` spares the collector the look.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class RunHead(msgspec.Struct, kw_only=True):
     overhead: float = 0.0
 
 
-class AttemptRecord(msgspec.Struct, kw_only=True):
+class AttemptRecord(msgspec.Struct, kw_only=True, gc=False):
     """One attempt of one instance; attempt 0 is an instance that ended without any (cancelled, reused).
 
     `status` and `reason` are the attempt's; `phase` is the instance's for as long as this attempt is its newest, so
@@ -94,7 +96,7 @@ class AttemptRecord(msgspec.Struct, kw_only=True):
     outputs: dict[str, tuple[int, int] | None] = {}
 
 
-class EventRecord(msgspec.Struct, kw_only=True):
+class EventRecord(msgspec.Struct, kw_only=True, gc=False):
     """An event with its place in the store-wide, gap-free order."""
 
     seq: int
@@ -104,7 +106,7 @@ class EventRecord(msgspec.Struct, kw_only=True):
     event: AnyEvent
 
 
-class JournalMark(msgspec.Struct, frozen=True):
+class JournalMark(msgspec.Struct, frozen=True, gc=False):
     """How far the supervisor's journal has been stored: written with the events it caused."""
 
     journal: str
@@ -127,7 +129,7 @@ class Batch(msgspec.Struct, kw_only=True):
         return bool(self.events or self.attempts or self.runs or self.workflows or self.mark or self.keys)
 
 
-class Launch(msgspec.Struct, kw_only=True):
+class Launch(msgspec.Struct, kw_only=True, gc=False):
     """Everything the executor needs to make one process: decided by the core, performed by the supervisor.
 
     `set_aside` renames what an earlier attempt left (old path -> new path, skipped when there is nothing) and `links`
@@ -168,7 +170,7 @@ class Launch(msgspec.Struct, kw_only=True):
     limits: dict[str, tuple[float, float]] = {}
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """What a running attempt takes now: CPU in percent of one core, resident bytes, number of processes."""
 
     cpu_percent: float
@@ -176,7 +178,7 @@ class Usage(msgspec.Struct, frozen=True):
     processes: int
 
 
-class OutputRef(msgspec.Struct, frozen=True):
+class OutputRef(msgspec.Struct, frozen=True, gc=False):
     """Where an output of a finished instance lies; `value` holds the JSON of a `value` output."""
 
     type: str
