@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 
-class Reply(msgspec.Struct, kw_only=True):
-    """The fields of one answer."""
+class Reply(msgspec.Struct, kw_only=True, gc=False):
+    """The fields of one answer. Answers form no cycles: the collector need not look at ten thousand of them."""
 
 
 class Done(Reply, kw_only=True):

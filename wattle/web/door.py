@@ -29,10 +29,11 @@ class PrivateDoor:
     """Serves one bound listening socket on the running loop."""
 
     def __init__(self, listener: socket.socket, service: Callable[[], Answers | None], token: str | None = None,
-                 *, measures: Callable[[], Measures | None] = lambda: None, **options: Any) -> None:  # fmt: skip
+                 *, measures: Callable[[], Measures | None] = lambda: None, streams: Streams | None = None,
+                 **options: Any) -> None:  # fmt: skip
         """`token` guards a listener that is a port; `measures` are the coordinator's numbers; `options` are further
         arguments of the handlers: `audit`, say."""
-        streams = Streams()
+        streams = streams or Streams()
         documents = document_routes(service, Documents("", __version__), measures=measures, counted=[streams])
         rules: list[Any] = [*routes(service, streams=streams, **options), *documents, (r".*", UnknownRoute)]
         application = Application(rules, log_function=lambda _handler: None)
