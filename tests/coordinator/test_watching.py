@@ -11,6 +11,7 @@ import pytest
 from tests.coordinator.desk import Desk, Reader, collect
 from tests.helpers import until
 from wattle.coordinator import service as module
+from wattle.coordinator.live import Turnstile
 
 DIAMOND: dict[str, Any] = {"a": {}, "b": {"needs": ["a"]}, "c": {"needs": ["a"]}, "d": {"needs": ["b", "c"]}}
 
@@ -96,3 +97,59 @@ async def test_a_watcher_that_goes_away_is_forgotten(tmp_path: Path) -> None:
         await reader.has(1)
         await reader.leave()
         assert desk.driver.runs[1].watchers == set()
+
+
+async def test_hundreds_who_wait_are_let_through_a_few_a_round_and_in_their_order() -> None:
+    turns, passed = Turnstile(width=8), list[int]()
+    rounds: list[int] = []
+
+    async def enter(number: int) -> None:
+        await turns.enter()
+        passed.append(number)
+
+    tasks = [asyncio.create_task(enter(number)) for number in range(100)]
+    for _ in range(40):
+        before = len(passed)
+        await asyncio.sleep(0)
+        rounds.append(len(passed) - before)
+    assert passed == list(range(100))
+    assert max(rounds) <= 16
+    late = [asyncio.create_task(enter(number)) for number in range(100, 120)]
+    await asyncio.sleep(0)
+    for task in late[:15]:
+        task.cancel()
+    await asyncio.gather(*tasks, *late, return_exceptions=True)
+    assert set(range(115, 120)) <= set(passed), "who left holds nobody up"
+
+
+async def test_many_who_watch_one_run_are_told_the_same(tmp_path: Path) -> None:
+    async with Desk(tmp_path) as desk:
+        await desk.create(DIAMOND)
+        await desk.run()
+        readers = [Reader(desk.follow("watch_run", workflow="etl")) for _ in range(50)]
+        for reader in readers:
+            await reader.has(1)
+        desk.hands.obey()
+        for nonce in list(desk.hands.queued):
+            desk.hands.started(nonce)
+            desk.hands.exited(nonce)
+        for reader in readers:
+            found = await reader.ended()
+            assert {worker.name: worker.phase for change in found for worker in change.workers} == dict.fromkeys(
+                "abcd", "completed"
+            )
+
+
+async def test_a_picture_that_is_known_is_not_sent_again(tmp_path: Path) -> None:
+    async with Desk(tmp_path) as desk:
+        await desk.create(DIAMOND)
+        await desk.run()
+        seq = desk.driver.seq
+        known = Reader(desk.follow("watch_run", workflow="etl", after=seq))
+        older = Reader(desk.follow("watch_run", workflow="etl", after=seq - 1))
+        assert (await older.has(1))[0].first
+        desk.hands.started(desk.hands.nonce("a"))
+        change = (await known.has(1))[0]
+        assert (change.first, [worker.name for worker in change.workers]) == (False, ["a"])
+        await known.leave()
+        await older.leave()

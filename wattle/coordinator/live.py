@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 
 from wattle.core.launch import Launcher
 from wattle.core.records import RunRecord
@@ -19,6 +20,7 @@ class LiveRun:
         self.run = run
         self.launcher = launcher
         self.watchers: set[Watcher] = set()
+        self.turns = Turnstile()
         self.closed = asyncio.Event()
         self.news = News()
         self.cpu_mark = time.process_time()
@@ -65,6 +67,38 @@ class News:
         event.set()
 
 
+class Turnstile:
+    """Lets a few through in each round of the loop: a change of a run that hundreds watch must not be told to all of
+    them at one stroke."""
+
+    def __init__(self, width: int = 8) -> None:
+        self._width = width
+        self._passed = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> None:
+        """Wait for one's turn."""
+        loop = asyncio.get_running_loop()
+        if self._passed == 0:
+            loop.call_soon(self._next_round, loop)
+        if self._passed < self._width and not self._waiting:
+            self._passed += 1
+            return
+        turn = loop.create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _next_round(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._passed = 0
+        while self._waiting and self._passed < self._width:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._passed += 1
+        if self._passed:
+            loop.call_soon(self._next_round, loop)
+
+
 class Watcher:
     """Someone who follows a run: the indexes that changed since they last looked, and a bell."""
 
@@ -73,13 +107,15 @@ class Watcher:
         self.bell = asyncio.Event()
         self._heard = 0.0
 
-    async def next(self, closed: asyncio.Event, pause: float) -> None:
+    async def next(self, live: LiveRun, pause: float) -> None:
         """Wait for news, but at least `pause` seconds since the last ones unless the run closes."""
         await self.bell.wait()
+        closed = live.closed
         loop = asyncio.get_running_loop()
         rest = self._heard + pause - loop.time()
         if rest > 0 and not closed.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(closed.wait(), rest)
+        await live.turns.enter()
         self._heard = loop.time()
         self.bell.clear()

@@ -236,7 +236,7 @@ class Service:
                     if change.run.status in FINAL:
                         return
                 first = False
-                await watcher.next(live.closed, WATCH_SECONDS)
+                await watcher.next(live, WATCH_SECONDS)
         finally:
             live.watchers.discard(watcher)
 
