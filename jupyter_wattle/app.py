@@ -82,9 +82,11 @@ class WattleApp(ExtensionApp):
             self.log.error("Wattle is off: %s (%s)", error.message, error.hint)  # noqa: TRY400  no bug, no traceback
             return
         self.resident = Resident(settings, self.log)
+        assert self.serverapp is not None
         self._token = KernelToken()
         audit = Audit(str(settings.home / "audit.log"), time.time)
-        self.handlers.extend(mount(self.resident, self._token, audit, Streams(self.stream_limit)))
+        self.handlers.extend(mount(self.resident, self._token, audit, Streams(self.stream_limit),
+                                   self.serverapp.base_url))
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """The port is bound and the loop runs: begin, beside everything else."""

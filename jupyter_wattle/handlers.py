@@ -8,22 +8,25 @@ is ever sent, and no token is taken from a URL: URLs end up in logs.
 
 from __future__ import annotations
 
+from asyncio import Future
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import ensure_async
 from tornado.web import HTTPError, RequestHandler
 
-from jupyter_wattle.access import KernelUser, resources
+from jupyter_wattle.access import RUNS, KernelUser, resources
 from jupyter_wattle.page import Page
+from wattle import __version__
 from wattle.core.errors import Forbidden, InvalidRequest
 from wattle.core.operations import READ
+from wattle.web.documents import METRICS, DocumentHandler, Documents, document_routes
 from wattle.web.forward import forward
 from wattle.web.handlers import OperationHandler, UnknownRoute, routes
 
 if TYPE_CHECKING:
     from jupyter_wattle.access import KernelToken
-    from wattle.resident import Resident
+    from wattle.resident import Resident, Way
     from wattle.web.audit import Audit
     from wattle.web.streams import Streams
 
@@ -55,6 +58,10 @@ class Guarded(APIHandler):
     def set_cors_headers(self) -> None:
         """None: other sites have no business here."""
 
+    def finish(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Jupyter would call every answer JSON."""
+        return super().finish(*args, set_content_type=self._headers["Content-Type"], **kwargs)
+
     def caller(self) -> str:
         """Who asks, for the audit file."""
         user = self.current_user
@@ -70,6 +77,12 @@ class Guarded(APIHandler):
         for resource in wanted:
             if not await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, resource)):
                 raise Forbidden(f"You have no right to {action} {resource}.", "ask who runs this Jupyter server")
+
+
+    async def hand_on(self, way: Way) -> None:
+        """Answer with what the coordinator says that was joined."""
+        target = self.request.uri.removeprefix(self.base_url.rstrip("/"))
+        await forward(self, way.connect, target, self.caller(), way.entry)
 
 
 class GuardedOperation(OperationHandler, Guarded):
@@ -95,8 +108,26 @@ class GuardedOperation(OperationHandler, Guarded):
             return
         self.check_body()
         self.recorded = True  # the coordinator that is asked writes the audit file
-        target = self.request.uri.removeprefix(self.base_url.rstrip("/"))
-        await forward(self, joined.connect, target, self.caller(), joined.entry)
+        await self.hand_on(joined)
+
+    get = post = put = delete = patch = head = options = answer  # type: ignore[assignment]
+
+
+class GuardedDocument(DocumentHandler, Guarded):
+    """The OpenAPI document, its page, and the metrics."""
+
+    def update_api_activity(self) -> None:
+        """To look is no activity."""
+
+    async def answer(self, **path: str) -> None:
+        """The document of this server; the metrics of whoever coordinates."""
+        if self.operation is METRICS:
+            await self.demand(READ, RUNS)
+            joined = self.resident.joined
+            if joined is not None:
+                await self.hand_on(joined)
+                return
+        await super().answer(**path)
 
     get = post = put = delete = patch = head = options = answer  # type: ignore[assignment]
 
@@ -105,15 +136,18 @@ class GuardedUnknown(UnknownRoute, Guarded):  # type: ignore[misc]
     """Any other path below ours."""
 
 
-def mount(resident: Resident, token: KernelToken, audit: Audit, streams: Streams) -> list[Rule]:
-    """Every route of Wattle, for Jupyter's web application."""
+def mount(resident: Resident, token: KernelToken, audit: Audit, streams: Streams, base_url: str) -> list[Rule]:
+    """Every route of Wattle, for Jupyter's web application below `base_url`."""
     both = {"resident": resident, "token_of_kernels": token}
     operation: type[GuardedOperation] = type("GuardedOperation", (GuardedOperation,), both)
     unknown: type[GuardedUnknown] = type("GuardedUnknown", (GuardedUnknown,), both)
     page = type("Page", (Page,), {"resident": resident})
     rest = r"/api/(?:workflows|workers|wattle)(?:/.*)?"
+    document = type("GuardedDocument", (GuardedDocument,), both)
     table = routes(resident.service, operation, audit=audit, door="jupyter", streams=streams)
-    return [*table, ("/wattle/?", page, {}), (rest, unknown, {})]
+    beside = document_routes(resident.service, Documents(base_url.rstrip("/"), __version__), document,
+                             measures=resident.measures, counted=[streams])  # fmt: skip
+    return [*table, *beside, ("/wattle/?", page, {}), (rest, unknown, {})]
 
 
 def _refused(error: HTTPError) -> Exception:

@@ -25,6 +25,7 @@ from wattle.sdk.transports import read_door
 from wattle.settings import prepare_home
 
 if TYPE_CHECKING:
+    from wattle.core.measures import Measures
     from wattle.host import Host
     from wattle.settings import Settings
     from wattle.succession import Hold
@@ -81,6 +82,10 @@ class Resident:
     def unfinished(self) -> int:
         """How many runs are unfinished here."""
         return self._host.unfinished if self._host is not None else 0
+
+    def measures(self) -> Measures | None:
+        """The numbers of the coordinator that is hosted here."""
+        return self._host.measures() if self._host is not None else None
 
     def wake(self) -> None:
         """Somebody wants to write: end a rest."""

@@ -103,6 +103,19 @@ def test_a_foreground_run_hands_over_to_a_server_and_is_followed_to_its_end(
     assert sorted(terminal.lines("witness")) == ["last", "w0", "w1"]
 
 
+def test_documents_and_metrics_are_served_by_host_and_guest(begin: Begin) -> None:
+    for server in (begin(), begin("serve")):
+        server.ready()
+        document = server.ask("GET", "/api/wattle/openapi.json").json
+        assert document["openapi"].startswith("3.1")
+        page = server.ask("GET", "/api/wattle/docs")
+        assert page.headers["Content-Type"].startswith("text/html")
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        metrics = server.ask("GET", "/api/wattle/metrics")
+        assert metrics.headers["Content-Type"].startswith("text/plain")
+        assert b'wattle_coordinator_info{rank="server"' in metrics.body
+
+
 @pytest.mark.parametrize("door", ["auto", "tcp"])
 def test_a_second_server_joins_and_takes_over_when_the_first_one_ends(
     begin: Begin, terminal: Terminal, tmp_path: Path, door: str
