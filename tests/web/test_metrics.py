@@ -28,6 +28,7 @@ def measures(**fields: Any) -> Measures:
         "runs": {"running": 2}, "runs_ended": {"failed": 1}, "workers": {"created": 5, "running": 3}, "queue": 4,
         "in_flight": 6, "held": {"slots": 6.0, "cpus": 2.0}, "limits": {"slots": 4.0, "cpus": 8.0}, "lag": 0.25,
         "commits": commits(0.0005, 0.002, 0.002, 99.0), "events": 1234, "trouble": False,
+        "log_followers": 2,
     }  # fmt: skip
     return Measures(**{**given, **fields})
 
@@ -39,7 +40,7 @@ def read(text: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 def test_every_number_of_a_picture_is_there() -> None:
-    found = read(metrics_text(HEALTH, measures(), streams=5, log_followers=2))
+    found = read(metrics_text(HEALTH, measures(), streams=5))
     assert {name: value for (name, labels), value in found.items() if not labels} == {
         "wattle_coordinator_epoch": 3, "wattle_coordinator_start_time_seconds": 12.5, "wattle_coordinator_ready": 1,
         "wattle_supervisor_up": 1, "wattle_event_streams": 5, "wattle_log_followers": 2, "wattle_runs_unfinished": 2,
@@ -84,6 +85,10 @@ def test_without_a_coordinator_it_says_what_it_knows() -> None:
     assert found["wattle_runs_unfinished", ()] == 2
     assert found["wattle_event_loop_lag_seconds", ()] == 0.0015
     assert ("wattle_queue_length", ()) not in found
+
+
+def test_followers_that_nobody_counts_are_not_called_none() -> None:
+    found = read(metrics_text(HEALTH, measures(log_followers=None), streams=0))
     assert ("wattle_log_followers", ()) not in found
 
 
@@ -94,7 +99,7 @@ def test_what_runs_here_is_told_as_labels() -> None:
 
 
 def test_every_metric_has_help_and_wattles_own_name() -> None:
-    families = list(text_string_to_metric_families(metrics_text(HEALTH, measures(), streams=1, log_followers=1).decode()))
+    families = list(text_string_to_metric_families(metrics_text(HEALTH, measures(), streams=1).decode()))
     assert all(family.name.startswith("wattle_") and family.documentation for family in families)
     assert "text/plain" in CONTENT_TYPE
 

@@ -9,9 +9,9 @@ from wattle.core.dispatch import RESOURCES
 from wattle.core.measures import Measures
 
 
-def take(coordinator: Coordinator) -> Measures:
+def take(coordinator: Coordinator, log_followers: int | None = None) -> Measures:
     """The numbers of this moment. Call it on the coordinator's loop; its cost grows with what is ready, not with what
-    there is."""
+    there is. `log_followers` is what whoever serves logs has counted."""
     runs = [live.run for live in coordinator.runs.values()]
     dispatcher = coordinator.dispatcher
     workers: Counter[str] = Counter()
@@ -25,4 +25,5 @@ def take(coordinator: Coordinator) -> Measures:
         in_flight=sum(run.in_flight for run in runs),
         held={name: dispatcher.used.get(name, 0.0) for name in limits}, limits=limits, lag=coordinator.lag,
         commits=coordinator.tally.commits.copy(), events=coordinator.seq, trouble=bool(coordinator.trouble),
+        log_followers=log_followers,
     )  # fmt: skip

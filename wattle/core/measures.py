@@ -60,3 +60,5 @@ class Measures(msgspec.Struct, kw_only=True, frozen=True):
     """The number of the newest event of the store."""
     trouble: bool
     """Nothing can be written at the moment."""
+    log_followers: int | None = None
+    """How many follow the live end of a log, where that is counted."""

@@ -28,23 +28,20 @@ STATUSES = ("created", "running", "completed", "failed", "cancelled")
 UNFINISHED, ENDED = STATUSES[:2], STATUSES[2:]
 
 
-def metrics_text(health: Health, measures: Measures | None, *, streams: int,
-                 log_followers: int | None = None) -> bytes:  # fmt: skip
-    """The text. Without `measures`, what `health` says alone. `streams` are event streams that are open,
-    `log_followers` those of them that follow logs, where that is known."""
+def metrics_text(health: Health, measures: Measures | None, *, streams: int) -> bytes:
+    """The text. Without `measures`, what `health` says alone. `streams` are event streams that are open."""
     registry = CollectorRegistry()
-    registry.register(_Picture(health, measures, streams, log_followers))
+    registry.register(_Picture(health, measures, streams))
     return generate_latest(registry)
 
 
 class _Picture(Collector):
     """One moment as metrics."""
 
-    def __init__(self, health: Health, measures: Measures | None, streams: int, log_followers: int | None) -> None:
+    def __init__(self, health: Health, measures: Measures | None, streams: int) -> None:
         self._health = health
         self._measures = measures
         self._streams = streams
-        self._log_followers = log_followers
 
     def collect(self) -> Iterator[Metric]:
         """Every metric."""
@@ -57,8 +54,6 @@ class _Picture(Collector):
         yield _gauge("coordinator_ready", "1 when it takes requests and its disk can be written", health.ready)
         yield _gauge("supervisor_up", "1 when it has a supervisor", health.supervisor_pid is not None)
         yield _gauge("event_streams", "Event streams that clients follow", self._streams)
-        if self._log_followers is not None:
-            yield _gauge("log_followers", "Event streams that follow a log", self._log_followers)
         if measures is None:
             yield _gauge("runs_unfinished", "Runs that have not ended", health.unfinished_runs)
             yield _gauge("event_loop_lag_seconds", "How late the event loop is", health.loop_lag_ms / 1000)
@@ -84,6 +79,8 @@ def _counted(measures: Measures) -> Iterator[Metric]:
     yield _gauges("resource_limit", "What this machine has", "resource", _resources(measures.limits))
     yield _gauge("event_loop_lag_seconds", "How late the event loop is, the worst of the newest probes", measures.lag)
     yield _gauge("storage_trouble", "1 when nothing can be written at the moment", measures.trouble)
+    if measures.log_followers is not None:
+        yield _gauge("log_followers", "Followers of the live end of a log", measures.log_followers)
     yield CounterMetricFamily("wattle_events", "Events in the store", measures.events)
     yield _histogram("commit_seconds", "How long transactions took", measures.commits)
 

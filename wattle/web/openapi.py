@@ -77,6 +77,8 @@ EXAMPLES: dict[str, Schema] = {
     "plan_workflow": {"params": {}},
     "prune_runs": {"keep": 10, "dry_run": True},
 }
+QUERIES = {"follow_many": {"runs": "etl", "logs": "etl/clean"}}
+"""What a question needs that makes no sense without anything in the query."""
 REFUSALS = {
     400: "A field, a header or the body makes no sense",
     401: "Nobody is logged in",
@@ -131,7 +133,7 @@ def _operation(operation: Operation) -> Schema:
         found["security"] = [{"token": []}, {"cookie": [], "xsrf": []}]
     found["parameters"] = [*(_in_path(name) for name in names), *_in_headers(operation, fields)]
     if operation.verb in {"GET", "DELETE"}:
-        found["parameters"] += [_in_query(name, schema, asked) for name, schema in fields.items()]
+        found["parameters"] += [_in_query(operation, name, schema, asked) for name, schema in fields.items()]
     elif fields:
         content: Schema = {"schema": {"$ref": REF.format(name=operation.request)}}
         if operation.name in EXAMPLES:
@@ -150,7 +152,7 @@ def _in_path(name: str) -> Schema:
     return {"name": name, "in": "path", "required": True, "schema": schema, **PATH_FIELDS[name]}
 
 
-def _in_query(name: str, schema: Schema, asked: Schema) -> Schema:
+def _in_query(operation: Operation, name: str, schema: Schema, asked: Schema) -> Schema:
     plain = {key: value for key, value in schema.items() if (key, value) != ("default", None)}
     kinds = [kind for kind in plain.pop("anyOf", []) if kind != {"type": "null"}]
     if len(kinds) == 1:
@@ -160,7 +162,8 @@ def _in_query(name: str, schema: Schema, asked: Schema) -> Schema:
     found: Schema = {"name": name, "in": "query", "required": name in asked["required"]}
     if "description" in plain:
         found["description"] = plain.pop("description")
-    return {**found, "schema": plain}
+    example = QUERIES.get(operation.name, {}).get(name)
+    return {**found, "schema": plain, **({"example": example} if example else {})}
 
 
 def _in_headers(operation: Operation, fields: Schema) -> list[Schema]:
