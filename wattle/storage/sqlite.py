@@ -180,7 +180,8 @@ def _connector(path: Path, mode: str, patience: float, *pragmas: str) -> Callabl
 
 def _begin(connection: Connection) -> None:
     """Take the right to write at once: a transaction that reads first might be refused it later."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE")
 
 
 def _to_disk(path: Path) -> None:

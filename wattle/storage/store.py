@@ -2,8 +2,8 @@
 
 Laws: `commit` is one transaction, all or nothing, and durable when it returns; sequence numbers are given inside it,
 one after the other, and never used again, not even after pruning. One connection writes, others read, each read is one
-statement and no reader holds a transaction. The statements of `commit` are text that the driver gets at once: they are
-on the path of every event of every worker. Nothing but `StorageError` is ever raised.
+statement and no reader holds a transaction. The statements of `commit` are text that the driver itself is given: they
+are on the path of every event of every worker. Nothing but `StorageError` is ever raised.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import os
 import secrets
 import statistics
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Executable, create_engine, func, make_url, select
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 
 from wattle.core.errors import StorageError
@@ -25,7 +26,7 @@ from wattle.core.names import fold
 from wattle.core.records import AttemptRecord, Batch, EventRecord, JournalMark, RunHead, RunRecord, WorkflowRecord
 from wattle.core.run import FINAL
 from wattle.storage import rows, schema, sqlite
-from wattle.storage.faults import told
+from wattle.storage.faults import explain, told
 from wattle.storage.statements import Statements
 
 RECENT_RUNS = 10
@@ -162,6 +163,9 @@ class SqlStore:
             try:
                 with connection.begin():
                     yield connection
+            except self._engine.dialect.loaded_dbapi.Error as error:  # of the driver itself, not of SQLAlchemy
+                self._drop()
+                raise explain(error, self._place) from error
             except BaseException:
                 self._drop()
                 raise
@@ -175,47 +179,50 @@ class SqlStore:
     def commit(self, batch: Batch) -> int:
         """Write all of the batch in one durable transaction, or nothing. Returns the last sequence number."""
         say = self._statements
-        with self._transaction() as connection:
-            run = connection.exec_driver_sql
-            seq = first = self._last(connection, "events.seq")
+        with self._transaction() as connection, contextlib.closing(connection.connection.cursor()) as cursor:
+            cursor.execute(say.last["events.seq"])
+            seq = first = _largest(cursor.fetchall())
             for workflow in batch.workflows.values():
-                self._put_workflow(connection, workflow)
+                self._put_workflow(cursor, workflow)
             for record in batch.runs.values():
-                self._put_run(connection, record)
+                self._put_run(cursor, record)
             if batch.events:
                 seq += len(batch.events)
-                run(say.insert_event, [rows.event_row(n, *pair) for n, pair in enumerate(batch.events, first + 1)])
+                cursor.executemany(say.insert_event, [rows.event_row(n, *pair)
+                                                      for n, pair in enumerate(batch.events, first + 1)])  # fmt: skip
             if batch.attempts:
-                run(say.put_attempt, [rows.attempt_row(attempt) for attempt in batch.attempts.values()])
+                cursor.executemany(say.put_attempt, list(map(rows.attempt_row, batch.attempts.values())))
             if batch.mark is not None:
-                run(say.put_meta, ("mark", rows.text(batch.mark)))
+                cursor.execute(say.put_meta, ("mark", rows.text(batch.mark)))
             if batch.keys:
-                run(say.put_key, list(batch.keys.items()))
+                cursor.executemany(say.put_key, list(batch.keys.items()))
         return seq
 
-    def _put_workflow(self, connection: Connection, workflow: WorkflowRecord) -> None:
+    def _put_workflow(self, cursor: DBAPICursor, workflow: WorkflowRecord) -> None:
         """The document and its workers are written when they changed; the start of a run changes only numbers."""
-        say, run = self._statements, connection.exec_driver_sql
+        say = self._statements
         document, key = rows.text(workflow.document), fold(workflow.name)
-        known = run(say.get_document, (key,)).scalar()
-        run(say.put_definition, rows.definition_row(workflow, document))
-        if known == document:
+        cursor.execute(say.get_document, (key,))
+        known = cursor.fetchone()
+        cursor.execute(say.put_definition, rows.definition_row(workflow, document))
+        if known is not None and known[0] == document:
             return
-        run(say.drop_workers, (key,))
+        cursor.execute(say.drop_workers, (key,))
         found = workflow.document
         workers = [rows.worker_row(key, n, worker, found.working_dir) for n, worker in enumerate(found.workers)]
         if workers:
-            run(say.insert_worker, workers)
+            cursor.executemany(say.insert_worker, workers)
 
-    def _put_run(self, connection: Connection, record: RunRecord) -> None:
-        say, run = self._statements, connection.exec_driver_sql
-        if run(say.change_run, rows.run_change(record)).rowcount:
+    def _put_run(self, cursor: DBAPICursor, record: RunRecord) -> None:
+        say = self._statements
+        cursor.execute(say.change_run, rows.run_change(record))
+        if cursor.rowcount:
             return
         spec = record.spec
-        run(say.insert_run, rows.run_row(record))
-        run(say.insert_spec, (spec.id, rows.text(spec)))
+        cursor.execute(say.insert_run, rows.run_row(record))
+        cursor.execute(say.insert_spec, (spec.id, rows.text(spec)))
         if spec.rows:
-            run(say.insert_group, [(spec.id, name, len(values)) for name, values in spec.rows.items()])
+            cursor.executemany(say.insert_group, [(spec.id, name, len(values)) for name, values in spec.rows.items()])
 
     def new_epoch(self) -> int:
         """Count one more coordinator and return its number, durably."""
@@ -241,7 +248,7 @@ class SqlStore:
 
     def _last(self, connection: Connection, name: str) -> int:
         """The largest number ever used, also by what was pruned since."""
-        return max(int(row[0] or 0) for row in connection.exec_driver_sql(self._statements.last[name]))
+        return _largest(connection.exec_driver_sql(self._statements.last[name]))
 
     # ---- reading --------------------------------------------------------------------------------------------------
 
@@ -369,3 +376,8 @@ _RUNS_WITH_SPEC = select(schema.runs, schema.run_specs.c.spec).join_from(schema.
 
 def _meta(key: str) -> Executable:
     return select(schema.meta.c.value).where(schema.meta.c.key == key)
+
+
+def _largest(found: Iterable[Any]) -> int:
+    """The largest number in rows of one number or none."""
+    return max(int(row[0] or 0) for row in found)

@@ -12,6 +12,8 @@ MAX_BUFFER = 32 << 20
 """A client that lets so much pile up is dropped; it comes back and is told again from the journal."""
 
 
+READ_BYTES = 1 << 16
+"""At once: larger buffers would be mapped and unmapped by the C library for each read."""
 LOCAL_PEERCRED = 1
 """macOS and the BSDs: a `struct xucred`, whose first fields are a version and the user id."""
 
@@ -32,7 +34,7 @@ class Line:
         """The messages that have arrived; `open` is false afterwards when the other side is gone."""
         while True:
             try:
-                data = self.sock.recv(1 << 18)
+                data = self.sock.recv(READ_BYTES)
             except BlockingIOError:
                 break
             except OSError:
@@ -42,7 +44,7 @@ class Line:
                 self.open = False
                 break
             self._in += data
-            if len(data) < 1 << 18:
+            if len(data) < READ_BYTES:
                 break
         *lines, rest = self._in.split(b"\n")
         self._in = bytearray(rest)

@@ -14,6 +14,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
 
@@ -23,6 +24,7 @@ SETPGROUP, SETSIGDEF, SETSIGMASK = 0x02, 0x04, 0x08
 ACTIONS_BYTES, ATTRIBUTES_BYTES, SIGSET_BYTES = 256, 512, 256
 """Larger than any C library's structures (glibc: 80, 336, 128), because their size cannot be asked for."""
 
+_CODEC = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _Actions = ctypes.c_char * ACTIONS_BYTES
 
 Spawn = Callable[[Sequence[str], Collection[bytes], str, str, str | None], int]
@@ -55,7 +57,7 @@ class LibrarySpawn:
     def __call__(self, words: Sequence[str], env: Collection[bytes], cwd: str, stdout: str, stderr: str | None) -> int:
         """Start it. Raises OSError."""
         actions = _Actions()
-        c, fs = self._c, os.fsencode
+        c, fs = self._c, encode
         check(c.posix_spawn_file_actions_init(actions))
         try:
             check(c.posix_spawn_file_actions_addopen(actions, 0, b"/dev/null", os.O_RDONLY, 0))
@@ -65,10 +67,11 @@ class LibrarySpawn:
             else:
                 check(c.posix_spawn_file_actions_addopen(actions, 2, fs(stderr), LOG_FLAGS, 0o600))
             check(self._chdir(actions, fs(cwd)))
-            argv = (ctypes.c_char_p * (len(words) + 1))(*map(fs, words), None)
+            program = fs(words[0])
+            argv = (ctypes.c_char_p * (len(words) + 1))(program, *map(fs, words[1:]), None)
             envp = (ctypes.c_char_p * (len(env) + 1))(*env, None)
             pid = ctypes.c_int()
-            check(self._spawn(ctypes.byref(pid), fs(words[0]), actions, self._attributes, argv, envp))
+            check(self._spawn(ctypes.byref(pid), program, actions, self._attributes, argv, envp))
             return pid.value
         finally:
             c.posix_spawn_file_actions_destroy(actions)
@@ -147,6 +150,11 @@ def works(spawn: Spawn, scratch: str) -> bool:
         if os.path.exists(out):
             os.unlink(out)
     return own_group and os.waitstatus_to_exitcode(status) == 7 and said[:2] == [os.path.realpath(scratch), "closed"]
+
+
+def encode(text: str) -> bytes:
+    """Text as bytes for the system, as `os.fsencode` does it."""
+    return text.encode(*_CODEC)
 
 
 def as_mapping(env: Collection[bytes]) -> dict[bytes, bytes]:

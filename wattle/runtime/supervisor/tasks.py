@@ -4,19 +4,16 @@ then the process. This may take long (`relay.py`), so nothing that is decided is
 from __future__ import annotations
 
 import errno
-import sys
 import time
 from typing import Any, NamedTuple
 
 from wattle.runtime.supervisor import processes
 from wattle.runtime.supervisor.prepare import Launch, Refused, explain, prepare
-from wattle.runtime.supervisor.spawn import Spawn
+from wattle.runtime.supervisor.spawn import Spawn, encode
 
 BUSY_FILE_TRIES, BUSY_FILE_PAUSE = 20, 0.005
 ROOM_TRIES, ROOM_PAUSE = 40, 0.25
 """A machine without room for another process is waited for: the shortage is ours, not the worker's failure."""
-FILE_NAMES = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
-"""How text becomes bytes for the system, as in `os.fsencode`."""
 
 
 class Task:
@@ -91,7 +88,7 @@ class Maker:
             raise Refused("its environment is not known; start the run again")
         prepare(launch, self._made)
         tag = f"WATTLE_TASK={launch['run']}/{launch['worker']}/{launch['attempt']}/{launch['nonce']}"
-        env = {**base, **encoded(launch.get("env", {})), "WATTLE_TASK": tag.encode(*FILE_NAMES)}
+        env = {**base, **encoded(launch.get("env", {})), "WATTLE_TASK": encode(tag)}
         words = [launch["executable"], *launch["argv"][1:]]
         tries = 0
         while True:
@@ -121,4 +118,4 @@ class Maker:
 
 def encoded(variables: dict[str, str]) -> dict[str, bytes]:
     """Variables as the system takes them: name -> `name=value`."""
-    return {name: f"{name}={value}".encode(*FILE_NAMES) for name, value in variables.items()}
+    return {name: encode(f"{name}={value}") for name, value in variables.items()}
