@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 from tests.helpers import until, wait_until, within
 from tests.web.doors import Door, Frames, opened
 from wattle.core import replies as rp
-from wattle.core.errors import NotFound
+from wattle.core.errors import Forbidden, NotFound
 from wattle.web import sse
+from wattle.web.handlers import OperationHandler
 from wattle.web.streams import Streams
 
 
@@ -169,6 +171,47 @@ def test_a_reader_that_goes_is_forgotten_at_once(door: Door, news: News) -> None
         assert frames._reply.readline() == b"retry: 2000\n"
         assert news.readers == 1
     wait_until(lambda: news.readers == 0)
+
+
+def test_who_goes_away_at_any_time_leaves_no_trace_in_the_log(
+    door: Door, news: News, caplog: pytest.LogCaptureFixture
+) -> None:
+    for target in (EVENTS, EVENTS + "?poll=1", "/api/workers/etl/a/logs/stream"):
+        for wait in (False, True):
+            connection = door.connect()
+            asked = len(news.asked)
+            connection.sock.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            if wait:
+                wait_until(lambda asked=asked: len(news.asked) > asked)  # type: ignore[misc]
+            connection.close()
+    connection = door.connect()
+    connection.sock.sendall(b"POST /api/workflows HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+    connection.close()
+    wait_until(lambda: news.readers == 0)
+    assert door.ask("GET", "/nothing").status == 404
+    assert caplog.records == []
+
+
+def test_a_login_that_ends_ends_its_streams(tmp_path: Path, news: News, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(sse, "RECHECK_BEATS", 2)
+    allowed = [True]
+
+    class Strict(OperationHandler):
+        async def recheck(self) -> None:
+            if not allowed[0]:
+                raise Forbidden("You have logged out.")
+
+    with opened(tmp_path, lambda: news, handler=Strict) as door:
+        door.do(news.publish())
+        with door.stream(EVENTS) as frames:
+            assert frames.next()[1] == "1"
+            allowed[0] = False
+            assert frames.next() == ("error", "", {"code": "forbidden", "message": "You have logged out.", "hint": ""})
+            with pytest.raises((EOFError, http.client.HTTPException, OSError)):
+                frames.next()
+        wait_until(lambda: news.readers == 0)
+        door.do(news.leave())
 
 
 def test_one_caller_has_so_many_streams_and_no_more(door: Door, news: News) -> None:

@@ -74,6 +74,10 @@ class OperationHandler(RequestHandler):
     def authorize(self, operation: Operation) -> None:
         """Raise `Forbidden` unless the caller may do this. Here the socket's file permission has said so."""
 
+    async def recheck(self) -> None:
+        """Raise a `WattleError` when who follows a stream may do so no longer; asked about once a minute. Nobody's
+        permission ends here."""
+
     def caller(self) -> str:
         """Who asks, for the audit file and for limits. Here the other end of the socket, or on whose behalf it asks."""
         behalf = self.request.headers.get("X-Wattle-Caller", "")
@@ -204,7 +208,8 @@ class OperationHandler(RequestHandler):
         self.set_header("Cache-Control", "no-cache, no-transform")
         self.set_header("X-Accel-Buffering", "no")
         self._transforms = []  # no compression: it would hold frames back and cost 256 kB a client
-        await sse.EventStream(self._send, self._drop, self.streams.frames).run(first, replies, leaving)
+        stream = sse.EventStream(self._send, self._drop, self.streams.frames, self.recheck)
+        await stream.run(first, replies, leaving)
 
     async def _send(self, data: bytes) -> None:
         if not self._headers_written:

@@ -21,6 +21,8 @@ from wattle.web.refusals import OURS, encode
 
 HEARTBEAT_SECONDS = 15.0
 STUCK_SECONDS = 30.0
+RECHECK_BEATS = 4
+"""After so many heartbeats it is asked again whether the client may see this: a login that was ended, ends streams."""
 POLL_SECONDS = 20.0
 GATHER_SECONDS = 0.05
 """After its first event a poll waits so long for more."""
@@ -53,16 +55,21 @@ class Frames:
 
 class EventStream:
     """Sends replies by `write`, which returns when the client has taken the frame and raises `OSError` when the client
-    is gone; `drop` cuts the connection of one that takes nothing."""
+    is gone; `drop` cuts the connection of one that takes nothing; `recheck` raises when the client may no longer see
+    this."""
 
     def __init__(self, write: Callable[[bytes], Awaitable[None]], drop: Callable[[], None],
-                 frames: Frames | None = None) -> None:  # fmt: skip
+                 frames: Frames | None = None,
+                 recheck: Callable[[], Awaitable[None]] | None = None) -> None:  # fmt: skip
         self._write = write
         self._drop = drop
         self._frames = frames or Frames()
         self._loop = asyncio.get_running_loop()
         self._since: float | None = None
         self._spoken = False
+        self._recheck = recheck
+        self._beats = 0
+        self._checking: asyncio.Future[None] | None = None
 
     async def run(self, first: Awaitable[Any], replies: AsyncIterator[Any], leaving: Callable[[], bool]) -> None:
         """Send the first reply, all others and the last word. Raises what `write` raises, and bugs."""
@@ -102,6 +109,18 @@ class EventStream:
             beat = asyncio.ensure_future(self._send(b": alive\n\n"))
             beat.add_done_callback(_heard)
         self._spoken = False
+        self._beats += 1
+        if self._recheck is not None and self._beats % RECHECK_BEATS == 0:
+            self._checking = asyncio.ensure_future(self._check(self._recheck))
+            self._checking.add_done_callback(_heard)
+
+    async def _check(self, recheck: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await recheck()
+        except WattleError as error:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self._write(frame("", encode(error.to_dict()), "error")), 1.0)
+            self._drop()
 
 
 class _Timer:
