@@ -41,7 +41,7 @@ def test_a_change_leaves_one_line(door: Door, tmp_path: Path) -> None:
     door.ask("POST", "/api/workers/etl@1/a/stop", {})
     door.ask("DELETE", "/api/workflows/etl")
     first, second = lines(tmp_path)
-    assert first == {"time": 1234.568, "who": f"uid:{os.getuid()}", "door": "private", "client": "0.0.0.0",
+    assert first == {"time": 1234.568, "who": f"uid:{os.getuid()}", "door": "private", "client": "local",
                      "operation": "stop_worker", "address": "etl@1/a", "run": "", "outcome": "ok"}  # fmt: skip
     assert (second["operation"], second["address"]) == ("delete_workflow", "etl")
     assert stat.S_IMODE((tmp_path / "audit.log").stat().st_mode) == 0o600

@@ -32,6 +32,7 @@ log = logging.getLogger("wattle.web")
 
 POLL = frozenset({"poll"})
 """The query field that asks for a stream piece by piece."""
+UNIX = "0.0.0.0"  # noqa: S104  what Tornado calls the other end of a local socket
 OPENING_SECONDS = 0.3
 """A stream that is refused within this time is refused with its status; later, with an event."""
 
@@ -258,8 +259,9 @@ class OperationHandler(RequestHandler):
             who = "nobody"
         path = getattr(self, "path_kwargs", None) or {}
         address = "/".join(path[name] for name in ("workflow", "worker") if name in path)
-        self.audit.record(who=who, door=self.door, client=self.request.remote_ip or "", operation=operation.name,
-                          address=address, run=run, outcome=outcome)  # fmt: skip
+        client = self.request.remote_ip or ""
+        self.audit.record(who=who, door=self.door, client="local" if client == UNIX else client,
+                          operation=operation.name, address=address, run=run, outcome=outcome)  # fmt: skip
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """A user's mistake is no news; a bug of ours is, with its traceback, in the log only."""
