@@ -12,16 +12,17 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wattle import succession
 from wattle.core.environ import strip_secrets
-from wattle.core.errors import Conflict, Unreachable, WattleError
+from wattle.core.errors import Conflict, InvalidRequest, Unreachable, WattleError
 from wattle.sdk.client import Client
 from wattle.settings import load, prepare_home
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Mapping
     from typing import Any
 
     from wattle.host import Host
@@ -74,13 +75,40 @@ def connect(url: str | None = None, *, token: str | None = None, home: str | Non
     return found
 
 
-def connection(settings: Settings, need: str) -> Connection:
+class Remote(NamedTuple):
+    """A server on whatever machine, and what opens it."""
+
+    url: str
+    token: str | None
+
+
+def remote(url: str | None, environ: Mapping[str, str]) -> Remote | None:
+    """The server that is meant instead of this machine's coordinator: by the flag, else by `WATTLE_URL`. A token is
+    taken from the environment only, since a process list shows every flag. Raises `InvalidRequest`."""
+    url = url or environ.get("WATTLE_URL")
+    if not url:
+        return None
+    token, path = environ.get("WATTLE_TOKEN"), environ.get("WATTLE_TOKEN_FILE")
+    if not token and path:
+        try:
+            with open(path, encoding="utf-8") as file:
+                token = file.read().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"WATTLE_TOKEN_FILE {path} cannot be read: {error}.", "name a readable file") from None
+    return Remote(url, token or None)
+
+
+def connection(settings: Settings, need: str, where: Remote | None = None) -> Connection:
     """A connection that can do what is needed.
 
     `read`: whoever coordinates, else the store, looked into from here. `write`: whoever coordinates, else a
-    background coordinator that is started now. `run`: whoever coordinates, else this process does for a while.
-    Raises `WattleError`.
+    background coordinator that is started now. `run`: whoever coordinates, else this process does for a while. With
+    `where`, none of this: the server there. Raises `WattleError`.
     """
+    if where is not None:
+        from wattle.sdk.url import UrlTransport
+
+        return Connection(Client(UrlTransport(where.url, where.token)))
     prepare_home(settings)
     if succession.answers(settings):
         return Connection(succession.client(settings, revive=need != "read"))

@@ -107,7 +107,7 @@ def _verb(words: list[str]) -> tuple[str, list[str]]:
     """The verb and the other words. Raises `InvalidRequest` when there is no such verb."""
     place = 0
     while place < len(words) and words[place].startswith("-"):
-        place += 2 if words[place] in {"--home", "--config"} else 1
+        place += 2 if words[place] in {"--home", "--config", "--url"} else 1
     if place >= len(words):
         return "", words
     verb = ALIASES.get(words[place], words[place])
@@ -136,6 +136,7 @@ def _globals(parser: Parser) -> Parser:
     group.add_argument("--json", action="store_true", help="print the reply as JSON")
     group.add_argument("--home", metavar="DIR", help="the state root to use")
     group.add_argument("--config", metavar="FILE", help="a settings file to read")
+    group.add_argument("--url", help="ask the server there; WATTLE_TOKEN or WATTLE_TOKEN_FILE opens it")
     group.add_argument("--no-color", dest="color", action="store_false", help="no colours")
     return parser
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from wattle import app
 from wattle.cli import render
+from wattle.core.errors import InvalidRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wattle.cli.session import Session, Verb
 
 
+def _of_this_machine(session: Session) -> None:
+    if session.remote is not None:
+        raise InvalidRequest(f"wattle {session.args.verb} is about this machine, not about {session.remote.url}.",
+                             "leave --url and WATTLE_URL out")  # fmt: skip
+
+
 def up(session: Session) -> int:
     """A coordinator in the background."""
+    _of_this_machine(session)
     with app.bring_up(session.settings) as client:
         health = client.ask("get_health")
     return session.say(health, lambda reply, _style: f"Coordinating in the background (process {reply['pid']}, "
@@ -20,6 +28,7 @@ def up(session: Session) -> int:
 
 def down(session: Session) -> int:
     """Its end."""
+    _of_this_machine(session)
     args = session.args
     message = app.bring_down(session.settings, force=args.force, stop_runs=args.stop_runs)
     return session.say({"message": message}, lambda reply, _style: str(reply["message"]))

@@ -46,7 +46,7 @@ def create(session: Session) -> int:
     args = session.args
     for path in args.files:
         document = session.read(path, args.format)
-        saved = session.ask("write", "create_workflow", **document.fields(), source=document.source, name=args.name,
+        saved = session.ask("write", "create_workflow", **session.fields(document), name=args.name,
                             replace=args.replace)  # fmt: skip
         session.say(saved, lambda reply, _style: f"Saved {reply['name']}: {reply['workers']} workers, revision "
                                                  f"{reply['revision']}.  wattle run {reply['name']}")  # fmt: skip

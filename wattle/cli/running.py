@@ -11,7 +11,6 @@ from wattle.cli.conclusion import summary_line
 from wattle.cli.follow import LEFT, Follower
 from wattle.cli.grammar import is_file
 from wattle.cli.session import run_of, worker_of
-from wattle.core.environ import strip_secrets
 from wattle.demo.writing import FILES, write_demo
 
 TYPE_CHECKING = False
@@ -28,7 +27,7 @@ def run(session: Session) -> int:
     name = _saved(session, args.target, "write" if args.detach else "run")
     return _started(session, partial(
         session.client().ask, "start_workflow", workflow=name, params=dict(args.params), jobs=args.jobs,
-        key=os.urandom(16).hex(), environment=strip_secrets(session.environ),
+        key=os.urandom(16).hex(), environment=session.environment(),
     ))  # fmt: skip
 
 
@@ -39,7 +38,7 @@ def _saved(session: Session, target: str | None, need: str) -> str:
         session.client(need)
         return target
     document = session.read(target, args.format)
-    flow = session.ask(need, "create_workflow", **document.fields(), source=document.source, name=args.name,
+    flow = session.ask(need, "create_workflow", **session.fields(document), name=args.name,
                        replace=args.replace)  # fmt: skip
     for text in flow["warnings"]:
         print(f"{session.style.paint('warning', 'warn')}  {text}", file=sys.stderr)
@@ -114,7 +113,7 @@ def start(session: Session) -> int:
     where = worker_of(session)
     need = "write" if session.args.detach else "run"
     client = session.client(need)
-    return _started(session, partial(client.ask, "start_worker", **where, environment=strip_secrets(session.environ)))
+    return _started(session, partial(client.ask, "start_worker", **where, environment=session.environment()))
 
 
 def restart(session: Session) -> int:

@@ -10,6 +10,7 @@ import json
 
 from wattle import app
 from wattle.cli import documents
+from wattle.core.environ import strip_secrets
 from wattle.core.errors import InvalidRequest
 
 TYPE_CHECKING = False
@@ -36,6 +37,7 @@ class Session:
         self.args = args
         self.style = style
         self.environ = environ
+        self.remote = app.remote(args.url, environ)
         self.document: documents.Document | None = None
         """The document that was read last: its problems are shown in its text."""
         self._connection: Connection | None = None
@@ -45,16 +47,25 @@ class Session:
         self.document = documents.read(path, form)
         return self.document
 
+    def environment(self) -> dict[str, str] | None:
+        """What a run that is started here gets as its environment; a server on another machine gives its own."""
+        return strip_secrets(self.environ) if self.remote is None else None
+
+    def fields(self, document: documents.Document) -> dict[str, str]:
+        """What a request takes of a document. Folders of this machine mean nothing to another."""
+        given: dict[str, str] = {"text": document.text, "format": document.form}
+        return given if self.remote is not None else {**given, "base_dir": document.folder, "source": document.source}
+
     def client(self, need: str = "read") -> Client:
         """A client that can do what is needed."""
         if self._connection is None:
-            self._connection = app.connection(self.settings, need)
+            self._connection = app.connection(self.settings, need, self.remote)
         return self._connection.client
 
     def reconnect(self, need: str) -> None:
         """Another connection, which can do more."""
         self.close()
-        self._connection = app.connection(self.settings, need)
+        self._connection = app.connection(self.settings, need, self.remote)
 
     def close(self) -> None:
         """Let go; a coordinator in this process hands unfinished runs over."""

@@ -89,7 +89,7 @@ def _distance(one: str, other: str) -> int:
 def overview() -> str:
     """What `wattle --help` says: every verb in one line, in the order in which people meet them."""
     lines = ["Wattle runs DAGs of real processes and keeps them running.", ""]
-    lines += ["usage: wattle VERB [ARGUMENTS] [--json] [--home DIR] [--config FILE] [--no-color]", ""]
+    lines += ["usage: wattle VERB [ARGUMENTS] [--json] [--home DIR] [--config FILE] [--url URL] [--no-color]", ""]
     for group, verbs in GROUPS.items():
         for first, verb in enumerate(verbs.split()):
             lines.append(f"{'' if first else group:<7}{verb:<12}{summary(verb)}")

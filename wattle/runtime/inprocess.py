@@ -205,7 +205,7 @@ class InProcessExecutor:
         try:
             prepare(attempt.told, set())
             process = self._popen(attempt.told)
-        except (Refused, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, somebody waits for this attempt
             refused = error if isinstance(error, Refused) else Refused(
                 explain(error, attempt.told) if isinstance(error, OSError) else str(error))  # fmt: skip
             _on(loop, made.set_exception, refused)
