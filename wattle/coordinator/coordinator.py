@@ -44,6 +44,7 @@ FAILPOINTS = ("before-commit", "after-commit", "before-act", "after-act", "befor
 """Where a test may end the process: around every write, and between the steps of a recovery."""
 RETRY_COMMIT_SECONDS = 1.0
 LOOP_PROBE_SECONDS = 0.25
+NONCE_BYTES, NONCES_DRAWN = 8, 64
 GATHER_SECONDS = 0.02
 """How long what nobody waits for may gather."""
 
@@ -84,6 +85,7 @@ class Coordinator:
         self._pending = Pending()
         self._writing: Pending | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="wattle-writer")
+        self._nonces: list[str] = []
         self._scheduled = False
         self._gathering: asyncio.TimerHandle | None = None
         self._sent = 0
@@ -239,11 +241,18 @@ class Coordinator:
         now = self.clock.now()
         for run, index in self.dispatcher.picks([live.run for live in self.runs.values()]):
             progress = run.workers[index]
-            nonce = secrets.token_hex(8)
+            nonce = self._nonce()
             self.dispatcher.hold(nonce, self.dispatcher.limits(run, index))
             launched = ev.WorkerLaunched(at=now, worker=progress.instance.name, attempt=progress.attempt + 1,
                                          nonce=nonce)  # fmt: skip
             self._decide(self.runs[run.spec.id], launched)
+
+    def _nonce(self) -> str:
+        """A name that no attempt ever had; drawn many at a time, because asking the system lets other threads in."""
+        if not self._nonces:
+            drawn = secrets.token_hex(NONCE_BYTES * NONCES_DRAWN)
+            self._nonces = [drawn[at : at + 2 * NONCE_BYTES] for at in range(0, len(drawn), 2 * NONCE_BYTES)]
+        return self._nonces.pop()
 
     def _overhead(self, live: LiveRun) -> float:
         """CPU seconds of this process and its supervisor since the run began, shared with the other active runs."""
