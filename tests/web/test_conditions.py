@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tests.coordinator.desk import Desk
 from tests.web.doors import Door, opened
+from wattle.web.audit import Audit
 
 
 class Office:
@@ -213,3 +215,18 @@ def test_a_page_resumes_everything_with_one_header(office: Office) -> None:
             pass
     assert data["data"] == {"status": "completed", "reason": ""}
     assert office.ask("GET", target, Last_Event_ID="1").status == 400
+
+
+def test_the_audit_file_names_what_was_made_and_started(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    audit = Audit(str(tmp_path / "audit.log"), lambda: 0.0)
+    with opened(tmp_path, lambda: getattr(desk, "service", None), audit=audit) as door:
+        door.do(desk.__aenter__())
+        door.ask("POST", "/api/workflows", {"document": desk.document({"a": "true"})})
+        door.ask("POST", "/api/workflows/etl/start")
+        door.do(desk.__aexit__())
+    audit.close()
+    lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    assert [(line["operation"], line["address"], line["run"]) for line in lines] == [
+        ("create_workflow", "etl", ""), ("start_workflow", "etl", "etl@1"),
+    ]  # fmt: skip

@@ -156,7 +156,7 @@ class OperationHandler(RequestHandler):
             return
         asked: Awaitable[Any] = ask(request)
         reply = await asked
-        self._record("ok", str(getattr(reply, "address", "")))
+        self._record("ok", reply)
         await self._reply(reply)
 
     get = post = put = delete = patch = head = options = answer
@@ -247,8 +247,8 @@ class OperationHandler(RequestHandler):
             self.set_header("Retry-After", "1")
         self.finish(encode(error.to_dict()))
 
-    def _record(self, outcome: str, run: str = "") -> None:
-        """One line in the audit file for what writes or executes."""
+    def _record(self, outcome: str, reply: Any = None) -> None:
+        """One line in the audit file for what writes or executes; a reply may say what was made."""
         operation = self.operation
         if self.audit is None or self.recorded or operation is None or operation.access == READ:
             return
@@ -258,7 +258,8 @@ class OperationHandler(RequestHandler):
         except Exception:  # noqa: BLE001  whoever was not let in has no name
             who = "nobody"
         path = getattr(self, "path_kwargs", None) or {}
-        address = "/".join(path[name] for name in ("workflow", "worker") if name in path)
+        address = "/".join(path[name] for name in ("workflow", "worker") if name in path) or getattr(reply, "name", "")
+        run = getattr(reply, "address", "")
         client = self.request.remote_ip or ""
         self.audit.record(who=who, door=self.door, client="local" if client == UNIX else client,
                           operation=operation.name, address=address, run=run, outcome=outcome)  # fmt: skip
