@@ -8,7 +8,9 @@ is ever sent, and no token is taken from a URL: URLs end up in logs.
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import Future
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.base.handlers import APIHandler
@@ -38,6 +40,8 @@ class Guarded(APIHandler):
 
     resident: Resident
     token_of_kernels: KernelToken
+    login_seconds: float
+    """How often the reader of a stream is asked again who it is."""
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Who is it? Raises `Forbidden`."""
@@ -102,13 +106,32 @@ class GuardedOperation(OperationHandler, Guarded):
                 self.resident.wake()
             if operation.name == "hand_over":
                 raise Forbidden("A server's coordinator is not ended over HTTP.", "run: wattle down, or end the server")
-        joined = self.resident.joined
-        if operation is None or joined is None:
+        watch = asyncio.create_task(self._watch_login()) if operation is not None and operation.stream else None
+        try:
+            await self._answer(self.resident.joined if operation is not None else None, path)
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+    async def _answer(self, joined: Way | None, path: Mapping[str, str]) -> None:
+        if joined is None:
             await super().answer(**path)
             return
         self.check_body()
         self.recorded = True  # the coordinator that is asked writes the audit file
         await self.hand_on(joined)
+
+    async def _watch_login(self) -> None:
+        """Cut a stream whose reader has been logged out."""
+        while not isinstance(self.current_user, KernelUser):
+            await asyncio.sleep(self.login_seconds)
+            for kept in ("_jupyter_current_user", "_jupyterhub_user"):
+                vars(self).pop(kept, None)
+            user = await ensure_async(self.identity_provider.get_user(self))
+            if user is None:
+                self._drop()
+                return
+            self.current_user = self._jupyter_current_user = user
 
     get = post = put = delete = patch = head = options = answer  # type: ignore[assignment]
 
@@ -136,9 +159,10 @@ class GuardedUnknown(UnknownRoute, Guarded):  # type: ignore[misc]
     """Any other path below ours."""
 
 
-def mount(resident: Resident, token: KernelToken, audit: Audit, streams: Streams, base_url: str) -> list[Rule]:
+def mount(resident: Resident, token: KernelToken, audit: Audit, streams: Streams, base_url: str,
+          login_seconds: float) -> list[Rule]:  # fmt: skip
     """Every route of Wattle, for Jupyter's web application below `base_url`."""
-    both = {"resident": resident, "token_of_kernels": token}
+    both = {"resident": resident, "token_of_kernels": token, "login_seconds": login_seconds}
     operation: type[GuardedOperation] = type("GuardedOperation", (GuardedOperation,), both)
     unknown: type[GuardedUnknown] = type("GuardedUnknown", (GuardedUnknown,), both)
     page = type("Page", (Page,), {"resident": resident})

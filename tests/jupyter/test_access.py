@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
@@ -193,7 +194,7 @@ def test_every_row_has_a_resource_and_logs_are_apart() -> None:
 
 def test_a_site_s_authorizer_decides_by_action_and_resource(tmp_path: Path) -> None:
     place = Terminal(tmp_path)
-    server = Server(tmp_path, "server", "--ServerApp.authorizer_class=tests.jupyter.read_only.ReadOnly")
+    server = Server(tmp_path, "server", "--ServerApp.authorizer_class=tests.jupyter.sites.ReadOnly")
     try:
         server.ready()
 
@@ -209,6 +210,27 @@ def test_a_site_s_authorizer_decides_by_action_and_resource(tmp_path: Path) -> N
             assert refused.json["code"] == "forbidden"
             assert "wattle:" in refused.json["message"]
         assert server.end(signal.SIGTERM) == 0
+    finally:
+        server.close()
+        place.close()
+
+
+def test_a_stream_ends_when_its_reader_is_logged_out(tmp_path: Path) -> None:
+    place = Terminal(tmp_path)
+    server = Server(tmp_path, "server", "--ServerApp.identity_provider_class=tests.jupyter.sites.Revocable",
+                    f"--Revocable.token={TOKEN}", "--WattleApp.login_seconds=0.2")  # fmt: skip
+    try:
+        server.ready()
+        with contextlib.closing(http.client.HTTPConnection(server.host, server.port, timeout=30)) as following:
+            following.request("GET", "/api/wattle/events", headers={"Authorization": f"token {TOKEN}"})
+            with following.getresponse() as stream:
+                assert stream.status == 200
+                assert stream.readline()
+                (tmp_path / "logged-out").touch()
+                with contextlib.suppress(OSError, http.client.IncompleteRead):
+                    while stream.readline():
+                        pass
+        assert server.ask("GET", "/api/workflows").status == 403
     finally:
         server.close()
         place.close()
