@@ -25,11 +25,13 @@ if TYPE_CHECKING:
         WattleError,
     )  # fmt: skip
     from wattle.core.models import Worker, Workflow
+    from wattle.sdk import worker
     from wattle.sdk.client import Client
 
 __all__ = [
     "Client", "Conflict", "DocumentError", "Forbidden", "InternalError", "InvalidRequest", "NotAvailable", "NotFound",
     "Problem", "StorageError", "Unreachable", "WattleError", "Worker", "Workflow", "__version__", "connect",
+    "worker",
 ]  # fmt: skip
 
 _ERRORS = "wattle.core.errors"
@@ -49,7 +51,9 @@ _HOME = {
     "Worker": "wattle.core.models",
     "Workflow": "wattle.core.models",
     "connect": "wattle.app",
+    "worker": "wattle.sdk",
 }
+"""Where a name comes from; a module comes from its package."""
 
 
 if not TYPE_CHECKING:  # a type checker is told of the names above, and of no others
@@ -60,7 +64,8 @@ if not TYPE_CHECKING:  # a type checker is told of the names above, and of no ot
             raise AttributeError(f"module 'wattle' has no attribute {name!r}")
         from importlib import import_module
 
-        value = getattr(import_module(_HOME[name]), name)
+        home = import_module(_HOME[name])
+        value = getattr(home, name, None) or import_module(f"{home.__name__}.{name}")
         globals()[name] = value
         return value
 

@@ -56,7 +56,7 @@ def test_a_trivial_command_is_just_that() -> None:
     assert one(command="/bin/true") == Launch(
         nonce="nonce", run=7, worker="a", attempt=1, argv=("/bin/true",), cwd="/data/etl", env_id="etl@12",
         env={"PYTHONUNBUFFERED": "1", "WATTLE_WORKFLOW_NAME": "etl", "WATTLE_WORKER_NAME": "a", "WATTLE_RUN": "12",
-             "WATTLE_ATTEMPT": "1"},
+             "WATTLE_RUN_DIR": RUN, "WATTLE_ATTEMPT": "1"},
         stdout="/logs/etl/12/a/1/stdout.log", stderr="/logs/etl/12/a/1/stderr.log",
         directories=("/data/etl", "/logs/etl/12/a/1"), limits={"slots": (1, 2)},
     )  # fmt: skip
@@ -184,12 +184,20 @@ def test_a_script_finds_its_row_and_ports_in_the_environment() -> None:
     launch = made.launch("a.1", attempt=3)
     own = {name.removeprefix("WATTLE_"): value for name, value in launch.env.items() if name.startswith("WATTLE_")}
     assert own == {
-        "WORKFLOW_NAME": "etl", "WORKER_NAME": "a.1", "RUN": "12", "ATTEMPT": "3", "EACH_LR": "0.1", "EACH_TAG": "b c",
+        "WORKFLOW_NAME": "etl", "WORKER_NAME": "a.1", "RUN": "12", "RUN_DIR": RUN, "ATTEMPT": "3", "EACH_LR": "0.1",
+        "EACH_TAG": "b c",
         "EACH_DEEP": '{"k": [null]}', "OUTPUT_OUT": f"{RUN}/a.1/out", "OUTPUT_SCORE": f"{RUN}/a.1/score.json",
         "INPUT_RAW": "/data/etl/in/b c.csv",
     }  # fmt: skip
     assert launch.outputs == {"out": f"{RUN}/a.1/out", "score": f"{RUN}/a.1/score.json"}
     assert launch.required == ("/data/etl/in/b c.csv",)
+
+
+def test_a_worker_is_told_the_parameters_as_long_as_a_variable_can_hold_them() -> None:
+    given_params = {"day": "2026-11-23", "rates": [0.1, 1]}
+    told = Made(Worker(name="a", command="true"), params=given_params).launch().env["WATTLE_PARAMS"]
+    assert json.loads(told) == given_params
+    assert "WATTLE_PARAMS" not in Made(Worker(name="a", command="true"), params={"p": "x" * 20_000}).launch().env
 
 
 # ---- inputs ---------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ LATE_IMPORTS = {
     "wattle/storage/store.py": "Alembic when the database is of another version",
     "wattle/core/document.py": "YAML when a document is YAML",
     "wattle/sdk/methods.py": "a program that wants structs pays for them, a command line does not",
+    "wattle/sdk/worker.py": "a worker's program pays for what it uses only",
     "wattle/web/documents.py": "the document and Prometheus's library, when somebody asks",
     "jupyter_wattle/__init__.py": "server side and kernel side",
 }
@@ -37,6 +38,7 @@ ENVIRONMENT = {
     "jupyter_wattle/app.py": "the server's own, for settings",
     "jupyter_wattle/connection.py": "what kernels and terminals inherit",
     "wattle/runtime/supervisor/": "a program of its own",
+    "wattle/sdk/worker_here.py": "of a worker's program, which has it from Wattle",
 }
 CLOCK = {
     "wattle/cli/main.py": "handed on to what shows times to a person",

@@ -34,6 +34,8 @@ INTERPRETERS: dict[str, tuple[tuple[str, ...], str]] = {
 """`lang` -> the words before the script's path, and the suffix of its file."""
 DESCRIBED = 80
 """Characters of a description."""
+LARGEST_PARAMS = 16_384
+"""Characters of the parameters as one variable; a system takes no variable of more than 128 KiB."""
 
 
 class Launcher:
@@ -62,7 +64,9 @@ class Launcher:
         runs = runs_dir(document)
         self._latest = {posixpath.join(runs, spec.workflow, "latest"): str(spec.number)}
         self._ignore = {posixpath.join(runs, ".gitignore"): "*\n"}
-        self._number = str(spec.number)
+        self._run = {"WATTLE_RUN": str(spec.number), "WATTLE_RUN_DIR": self._places.run_dir}
+        if spec.params and len(params := as_text(spec.params)) <= LARGEST_PARAMS:
+            self._run["WATTLE_PARAMS"] = params
 
     def output(self, instance: Instance, port: str, *, reused_from: str = "", ended: bool = True) -> OutputRef:
         """Where an output lies: in this run, or in the one it was taken over from. `ended` is whether the instance
@@ -125,7 +129,7 @@ class Launcher:
     def _own_variables(self, instance: Instance, attempt: int, outputs: Mapping[str, str]) -> dict[str, str]:
         """What Wattle tells every worker about itself."""
         own = {"WATTLE_WORKFLOW_NAME": self.spec.workflow, "WATTLE_WORKER_NAME": instance.name,
-               "WATTLE_RUN": self._number, "WATTLE_ATTEMPT": str(attempt)}  # fmt: skip
+               **self._run, "WATTLE_ATTEMPT": str(attempt)}  # fmt: skip
         for name, value in instance.row.items():
             own[f"WATTLE_EACH_{name.upper()}"] = as_text(value)
         for port, path in outputs.items():
