@@ -23,7 +23,7 @@ TAKEN = 3
 """Exit code of a supervisor that found another one at work."""
 PATIENCE = 5.0
 """Seconds that a successor waits for its predecessor's lock."""
-TAG_LOOKS, TAG_PAUSE = 3, 0.002
+TAG_LOOKS, MOST_TAG_LOOKS, TAG_PAUSE = 3, 25, 0.002
 
 
 class Keeper:
@@ -84,15 +84,23 @@ class Keeper:
         return often and not processes.children()
 
     def _note_orphans(self) -> None:
-        """Whose the orphans are. One that was just being made shows its tag a moment later."""
+        """Whose the orphans are. One that was just being made still shows our own variables: it is looked at again."""
         seen: set[int] = set()
-        for _ in range(TAG_LOOKS):
+        own = os.environ.get("WATTLE_TASK", "")
+        for look in range(MOST_TAG_LOOKS):
+            being_made = False
             for pid in processes.children():
-                entry = processes.look(pid)
-                tag = processes.tag_of(pid) if pid not in seen else ""
-                if tag and entry is not None and entry.group == pid:
-                    seen.add(pid)
-                    self._write_down({"pid": pid, "ticks": entry.ticks, "tag": tag})
+                entry = processes.look(pid) if pid not in seen else None
+                if entry is None or entry.group != pid or entry.state in processes.DEAD:
+                    continue
+                tag = processes.tag_of(pid)
+                if tag in {"", own}:
+                    being_made = True
+                    continue
+                seen.add(pid)
+                self._write_down({"pid": pid, "ticks": entry.ticks, "tag": tag})
+            if look >= TAG_LOOKS and not being_made:
+                break
             time.sleep(TAG_PAUSE)
 
     def _write_down(self, told: dict[str, Any]) -> None:
