@@ -1,9 +1,10 @@
-"""Live logs behind a real nginx: at once where it heeds our header, by long-poll where it was told not to."""
+"""Live logs behind real proxies: nginx, also one that was told to buffer, and jupyter-server-proxy."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -17,9 +18,10 @@ from tests.helpers import wait_until
 from tests.jupyter.conftest import Begin
 from tests.jupyter.servers import TOKEN, Server, free_port, run_starting
 from tests.terminal import Terminal
+from wattle.sdk.client import Client
+from wattle.sdk.url import UrlTransport
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
 CONFIG = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log; events {{}}
@@ -64,6 +66,8 @@ class Proxy:
 @pytest.fixture
 def gated(begin: Begin, terminal: Terminal, tmp_path: Path) -> Iterator[Proxy]:
     """A worker that has written its first line and waits for the file `gate`."""
+    if NGINX is None:
+        pytest.skip("nginx is not installed")
     server = begin("server", "--ServerApp.ip=127.0.0.1")
     server.ready()
     script = f'echo first\nwhile [ ! -e "{tmp_path}/gate" ]; do sleep 0.02; done\necho last'
@@ -111,3 +115,25 @@ def test_behind_a_proxy_that_buffers_the_long_poll_says_the_same(gated: Proxy, t
         text += "".join(event["data"].get("text") or "" for event in told["events"])
         last, ended = told["id"] or last, any(event["event"] == "end" for event in told["events"])
     assert text == "last\n"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jupyter_server_proxy") is None, reason="needs jupyter-server-proxy (PyPI)")
+def test_live_logs_come_through_jupyter_server_proxy(begin: Begin, tmp_path: Path) -> None:
+    behind = begin("serve")
+    behind.ready()
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    front = Server(outer, config={"ServerApp": {"jpserver_extensions": {"jupyter_server_proxy": True}}})
+    try:
+        script = f'echo first\nwhile [ ! -e "{tmp_path}/gate" ]; do sleep 0.02; done\necho last'
+        run_starting(behind, {"name": "slow", "working_dir": str(tmp_path), "workers": {"one": {"script": script}}})
+        way = UrlTransport(f"http://{front.host}:{front.port}/proxy/{behind.port}", TOKEN)
+        with Client(way) as client:
+            chunks = client.stream("follow_logs", workflow="slow@1", worker="one")
+            text = next(chunks)[1]["text"]
+            assert not (tmp_path / "gate").exists()
+            (tmp_path / "gate").touch()
+            text += "".join(data["text"] or "" for _, data in chunks)
+    finally:
+        front.close()
+    assert text.endswith("first\nlast\n")
