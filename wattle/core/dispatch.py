@@ -2,9 +2,9 @@
 
 A *counter* is a name with a total: `slots` (the coordinator's limit), `run:7`, `group:7/train`, `cpus`, `memory`,
 `gpus`. An attempt takes its share of each counter from its launch to its end. Up to twice the total may be launched
-(a few more where workers take only milliseconds), so that the supervisor, which holds the totals themselves, always
-has the next process at hand; what is launched and not yet started can be withdrawn. A sequential run is never launched
-ahead, because the next worker is not known yet.
+(some dozens more where workers take only milliseconds), so that the supervisor, which holds the totals themselves,
+always has the next process at hand; what is launched and not yet started can be withdrawn. A sequential run is never
+launched ahead, because the next worker is not known yet.
 
 Among runs the one with the fewest workers in flight is served first, ties by age; inside a run, in order of becoming
 ready.
