@@ -21,7 +21,7 @@ from jupyter_core.paths import jupyter_runtime_dir
 from jupyter_server._tz import utcnow
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
-from traitlets import Float, Integer, Unicode
+from traitlets import Integer, Unicode
 
 from jupyter_wattle.access import KernelToken
 from jupyter_wattle.connection import ConnectionFile
@@ -69,8 +69,6 @@ class WattleApp(ExtensionApp):
 
     stream_limit = Integer(PER_CALLER, help="How many streams one caller may follow at a time.", config=True)
 
-    login_seconds = Float(60.0, help="How often the reader of a stream is asked again who it is.", config=True)
-
     resident: Resident | None = None
     _connection: ConnectionFile | None = None
     _activity: asyncio.Task[None] | None = None
@@ -88,7 +86,7 @@ class WattleApp(ExtensionApp):
         self._token = KernelToken()
         audit = Audit(str(settings.home / "audit.log"), time.time)
         self.handlers.extend(mount(self.resident, self._token, audit, Streams(self.stream_limit),
-                                   self.serverapp.base_url, self.login_seconds))
+                                   self.serverapp.base_url))
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """The port is bound and the loop runs: begin, beside everything else."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.base.handlers import APIHandler
@@ -20,7 +19,7 @@ from tornado.web import HTTPError, RequestHandler
 from jupyter_wattle.access import RUNS, KernelUser, resources
 from jupyter_wattle.page import Page
 from wattle import __version__
-from wattle.core.errors import Forbidden, InvalidRequest
+from wattle.core.errors import Forbidden, InvalidRequest, WattleError
 from wattle.core.operations import READ
 from wattle.web.documents import METRICS, DocumentHandler, Documents, document_routes
 from wattle.web.forward import forward
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from wattle.web.audit import Audit
     from wattle.web.streams import Streams
 
+LOGIN_SECONDS = 60.0
+"""How often the reader of a stream that is handed on is asked again who it is."""
 Rule = tuple[str, type[RequestHandler], dict[str, Any]]
 
 
@@ -40,8 +41,6 @@ class Guarded(APIHandler):
 
     resident: Resident
     token_of_kernels: KernelToken
-    login_seconds: float
-    """How often the reader of a stream is asked again who it is."""
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Who is it? Raises `Forbidden`."""
@@ -106,32 +105,38 @@ class GuardedOperation(OperationHandler, Guarded):
                 self.resident.wake()
             if operation.name == "hand_over":
                 raise Forbidden("A server's coordinator is not ended over HTTP.", "run: wattle down, or end the server")
-        watch = asyncio.create_task(self._watch_login()) if operation is not None and operation.stream else None
-        try:
-            await self._answer(self.resident.joined if operation is not None else None, path)
-        finally:
-            if watch is not None:
-                watch.cancel()
-
-    async def _answer(self, joined: Way | None, path: Mapping[str, str]) -> None:
-        if joined is None:
+        joined = self.resident.joined
+        if operation is None or joined is None:
             await super().answer(**path)
             return
         self.check_body()
         self.recorded = True  # the coordinator that is asked writes the audit file
-        await self.hand_on(joined)
+        watch = asyncio.create_task(self._watch_login())
+        try:
+            await self.hand_on(joined)
+        finally:
+            watch.cancel()
+
+    async def recheck(self) -> None:
+        """Raise `Forbidden` when the reader of a stream has been logged out."""
+        if isinstance(self.current_user, KernelUser):
+            return
+        for kept in ("_jupyter_current_user", "_jupyterhub_user"):
+            vars(self).pop(kept, None)
+        user = await ensure_async(self.identity_provider.get_user(self))
+        self.current_user = self._jupyter_current_user = user
+        if user is None:
+            raise Forbidden("You have been logged out.", "log in again")
 
     async def _watch_login(self) -> None:
-        """Cut a stream whose reader has been logged out."""
-        while not isinstance(self.current_user, KernelUser):
-            await asyncio.sleep(self.login_seconds)
-            for kept in ("_jupyter_current_user", "_jupyterhub_user"):
-                vars(self).pop(kept, None)
-            user = await ensure_async(self.identity_provider.get_user(self))
-            if user is None:
+        """Cut a stream that is handed on when its reader has been logged out."""
+        while True:
+            await asyncio.sleep(LOGIN_SECONDS)
+            try:
+                await self.recheck()
+            except WattleError:
                 self._drop()
                 return
-            self.current_user = self._jupyter_current_user = user
 
     get = post = put = delete = patch = head = options = answer  # type: ignore[assignment]
 
@@ -159,10 +164,9 @@ class GuardedUnknown(UnknownRoute, Guarded):  # type: ignore[misc]
     """Any other path below ours."""
 
 
-def mount(resident: Resident, token: KernelToken, audit: Audit, streams: Streams, base_url: str,
-          login_seconds: float) -> list[Rule]:  # fmt: skip
+def mount(resident: Resident, token: KernelToken, audit: Audit, streams: Streams, base_url: str) -> list[Rule]:
     """Every route of Wattle, for Jupyter's web application below `base_url`."""
-    both = {"resident": resident, "token_of_kernels": token, "login_seconds": login_seconds}
+    both = {"resident": resident, "token_of_kernels": token}
     operation: type[GuardedOperation] = type("GuardedOperation", (GuardedOperation,), both)
     unknown: type[GuardedUnknown] = type("GuardedUnknown", (GuardedUnknown,), both)
     page = type("Page", (Page,), {"resident": resident})

@@ -55,12 +55,12 @@ def test_a_failure_is_a_block_with_the_way_on() -> None:
                      "  log   wattle logs etl@12/clean          again  wattle rerun etl@12 --from clean"]  # fmt: skip
 
 
-def test_an_instance_is_rerun_with_its_group_and_a_message_is_shown_once() -> None:
+def test_of_a_group_what_failed_is_rerun_and_a_message_is_shown_once() -> None:
     failed = worker("g.2", "failed", group="g", reason="could-not-start", message="no such program: foo")
     lines = failure_block("etl@1", failed, "", style())
     assert lines[0].startswith("✗ etl@1/g.2  failed: no such program: foo")
     assert len(lines) == 2
-    assert lines[1].endswith("wattle rerun etl@1 --from g")
+    assert lines[1].endswith("wattle rerun etl@1 --failed")
 
 
 def test_many_failures_show_the_first_and_count_the_others() -> None:

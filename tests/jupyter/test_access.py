@@ -215,10 +215,14 @@ def test_a_site_s_authorizer_decides_by_action_and_resource(tmp_path: Path) -> N
         place.close()
 
 
-def test_a_stream_ends_when_its_reader_is_logged_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("joined", [False, True], ids=["its own", "handed on"])
+def test_a_stream_ends_when_its_reader_is_logged_out(tmp_path: Path, joined: bool) -> None:
     place = Terminal(tmp_path)
-    server = Server(tmp_path, "server", "--ServerApp.identity_provider_class=tests.jupyter.sites.Revocable",
-                    f"--Revocable.token={TOKEN}", "--WattleApp.login_seconds=0.2")  # fmt: skip
+    first = Server(tmp_path) if joined else None
+    if first is not None:
+        first.ready()
+    server = Server(tmp_path, "server", "--ServerApp.identity_provider_class=tests.jupyter.revocable.Revocable",
+                    f"--Revocable.token={TOKEN}")  # fmt: skip
     try:
         server.ready()
         with contextlib.closing(http.client.HTTPConnection(server.host, server.port, timeout=30)) as following:
@@ -233,4 +237,6 @@ def test_a_stream_ends_when_its_reader_is_logged_out(tmp_path: Path) -> None:
         assert server.ask("GET", "/api/workflows").status == 403
     finally:
         server.close()
+        if first is not None:
+            first.close()
         place.close()

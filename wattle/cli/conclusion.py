@@ -59,7 +59,7 @@ def failure_block(address: str, worker: Mapping[str, Any], log: str, style: Styl
         lines.append(f"    {clean(worker['message'])}")
     columns = style.size()[0] - 4
     lines += [f"    {clip(clean(line), columns)}" for line in last_words(log, worker["group"] or worker["name"])]
-    again = f"wattle rerun {address} --from {worker['group'] or worker['name']}"
+    again = f"wattle rerun {address} " + ("--failed" if worker["group"] else f"--from {worker['name']}")
     lines.append(f"  {style.paint('log', 'dim')}   wattle logs {name}          {style.paint('again', 'dim')}  {again}")
     return lines
 
