@@ -171,7 +171,9 @@ class Host:
 
     def measures(self) -> Measures | None:
         """The coordinator's own numbers, once there is one."""
-        return take(self._coordinator) if self._coordinator is not None else None
+        if self._coordinator is None or self.service is None:
+            return None
+        return take(self._coordinator, self.service.edges.followers)
 
     # ---- leaving --------------------------------------------------------------------------------------------
 

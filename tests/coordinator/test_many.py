@@ -57,7 +57,7 @@ async def test_a_page_follows_a_run_a_log_and_the_events_on_one_stream(tmp_path:
         assert not reader.done, "events have no end"
         await reader.leave()
         assert desk.driver.listeners == []
-        assert not desk.service._edges._open
+        assert not desk.service.edges._open
 
 
 async def test_one_id_resumes_every_topic(tmp_path: Path) -> None:

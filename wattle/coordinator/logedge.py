@@ -216,6 +216,11 @@ class Edges:
     def __init__(self) -> None:
         self._open: dict[tuple[str, ...], Edge] = {}
 
+    @property
+    def followers(self) -> int:
+        """How many follow at the live edge of a log."""
+        return sum(len(edge.readers) for edge in self._open.values())
+
     @contextlib.asynccontextmanager
     async def joined(self, logs: Logs, view: LogView, attempt: int,
                      offsets: Mapping[str, int]) -> AsyncIterator[tuple[Edge, asyncio.Event]]:  # fmt: skip

@@ -27,6 +27,7 @@ from wattle.coordinator.pruning import Pruner
 from wattle.core import events as ev
 from wattle.core import replies as rp
 from wattle.core import requests as rq
+from wattle.core.environ import given
 from wattle.core.errors import Conflict, DocumentError, InvalidRequest, Unreachable
 from wattle.core.expand import resolve_params, resolve_rows
 from wattle.core.models import RunOptions
@@ -53,7 +54,7 @@ class Service:
         self.log_root = log_root
         self.coordinator = coordinator
         self.history = History(store, coordinator)
-        self._edges = Edges()
+        self.edges = Edges()
         self._feed = Feed(store, coordinator)
         self._health = health
         self._hand_over = hand_over
@@ -179,7 +180,7 @@ class Service:
             record = await self._workflow(name, deleted=True)
             earlier, run = await self.history.run(name, await self.history.number(name, number))
             starting.check_overlap(driver, record)
-            environment = request.environment
+            environment = request.environment and given(request.environment)
             if environment is None:
                 environment = await asyncio.to_thread(driver.environment_of, earlier.spec)
             begin = await asyncio.to_thread(
@@ -316,7 +317,7 @@ class Service:
 
     async def follow_logs(self, request: rq.FollowLogs) -> AsyncIterator[rp.LogChunk]:
         view = await self._log_view(request.workflow, request.worker)
-        chunks = logstream.follow(self.logs, view, request, self._edges)
+        chunks = logstream.follow(self.logs, view, request, self.edges)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
@@ -491,7 +492,7 @@ class Service:
         )  # fmt: skip
 
     def _base(self, environment: dict[str, str] | None) -> dict[str, str]:
-        return dict(self._environment) if environment is None else environment
+        return dict(self._environment) if environment is None else given(environment)
 
     async def _log_view(self, workflow: str, worker: str) -> LogView:
         return await self.history.log_view(workflow, worker, self.log_root)

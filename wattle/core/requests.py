@@ -4,6 +4,7 @@ from the query (GET, DELETE) or the JSON body. Unknown fields are refused.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,6 +20,9 @@ Limit = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 """Rows of one page."""
 Jobs = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 """Workers at once."""
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Source = Annotated[str, msgspec.Meta(max_length=4096, pattern=r"^[^\x00]*$")]
+"""A file's absolute path, or nothing."""
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 """A name for one request: sent again, with the same one, it starts nothing new. Over HTTP also `Idempotency-Key`."""
 
@@ -43,7 +47,7 @@ class CreateWorkflow(Request, kw_only=True):
     text: str | None = None
     format: Format = "yaml"
     base_dir: str | None = None
-    source: str = ""
+    source: Source = ""
     name: str | None = None
     replace: bool = False
 
@@ -68,8 +72,7 @@ class DeleteWorkflow(Request, kw_only=True):
 
 class StartWorkflow(Request, kw_only=True):
     """`environment` is the client's whole environment, its tokens stripped; absent, the coordinator's own is used.
-    `python` is the interpreter whose folder goes first on PATH (kernels and SDK). `jobs` is `-j`. `key` makes a
-    repeated request start only one run."""
+    `jobs` is `-j`. `key` makes a repeated request start only one run."""
 
     workflow: str
     params: dict[str, Any] = {}
@@ -80,7 +83,7 @@ class StartWorkflow(Request, kw_only=True):
 
 class StopWorkflow(Request, kw_only=True):
     workflow: str
-    grace: float | None = None
+    grace: Seconds | None = None
 
 
 class RerunWorkflow(Request, kw_only=True):
@@ -237,8 +240,8 @@ class PruneRuns(Request, kw_only=True):
     With `dry_run` they are only listed."""
 
     workflow: str | None = None
-    older_than: float = 0.0
-    keep: int = 0
+    older_than: Seconds = 0.0
+    keep: Count = 0
     dry_run: bool = True
 
 
@@ -258,7 +261,17 @@ def request_for(name: str, fields: dict[str, Any], *, text: bool = False) -> Req
     """
     kind: type[Request] = globals()[BY_NAME[name].request]
     try:
-        return msgspec.convert(fields, kind, strict=not text)
+        request = msgspec.convert(fields, kind, strict=not text)
+        if text:
+            _keep_null(request, fields)
+        return request
     except msgspec.ValidationError as error:
         known = ", ".join(kind.__struct_fields__) or "none"
         raise InvalidRequest(f"{name}: {error}", f"its fields are: {known}") from None
+
+
+def _keep_null(request: Request, fields: Mapping[str, Any]) -> None:
+    """Text says `null` and means the word: msgspec takes it for nothing. Raises msgspec.ValidationError."""
+    for field in msgspec.structs.fields(request):
+        if str(fields.get(field.name, "")).lower() == "null":
+            setattr(request, field.name, msgspec.convert(fields[field.name], field.type, strict=True))
