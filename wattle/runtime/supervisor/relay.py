@@ -12,6 +12,7 @@ over begins with a new turn.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -19,7 +20,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-PATIENCE = 0.05
+PATIENCE = 0.1
+"""Seconds. Looking more often would cost: whoever decides must let the watcher in each time."""
+SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""For who decides. While the C library makes a process it blocks them, so that the system would wake the watcher."""
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -43,6 +47,7 @@ class Relay(Generic[A, T]):
         self._wake = wake
         self._lock = threading.Lock()
         self._calling: object | None = None
+        self._newest: object | None = None
         self._awake = threading.Event()
         self._over = threading.Event()
         self._loop: Callable[[], int] = lambda: 0
@@ -70,7 +75,7 @@ class Relay(Generic[A, T]):
 
     def call(self, argument: A) -> T:
         """The result of `work`. Raises Displaced when that took so long that another thread decides now."""
-        mark = self._calling = object()
+        mark = self._calling = self._newest = object()
         if not self._awake.is_set():
             self._awake.set()
         result = self._work(argument)
@@ -87,16 +92,18 @@ class Relay(Generic[A, T]):
         raise Displaced
 
     def _watch(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         while True:
             self._awake.wait()
-            seen = self._calling
+            seen, newest = self._calling, self._newest
             time.sleep(PATIENCE)
-            if seen is None:
-                self._awake.clear()
-                if self._calling is not None:  # it began just before
-                    self._awake.set()
-            elif self._take_over(seen):
+            if seen is not None and self._take_over(seen):
                 break
+            if self._newest is newest and self._calling is None:
+                self._awake.clear()
+                if self._newest is not newest:  # it began just before
+                    self._awake.set()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         threading.Thread(target=self._watch, daemon=True).start()
         try:
             self._code = self._loop()
