@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.terminal import Terminal
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -24,3 +28,11 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     for name in ("WATTLE_CONNECTION", "WATTLE_TASK", "WATTLE_RUN", "WATTLE_ATTEMPT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WATTLE_HOME", str(tmp_path_factory.getbasetemp() / "unused-home"))
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """The command line on a state root of its own; whoever it started is ended."""
+    place = Terminal(tmp_path)
+    yield place
+    place.close()

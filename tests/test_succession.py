@@ -13,8 +13,6 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,13 +24,6 @@ from wattle.runtime.supervisor import processes
 from wattle.sdk.client import Client
 from wattle.sdk.transports import LoopbackTransport
 from wattle.settings import load, prepare_home
-
-
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    place = Terminal(tmp_path)
-    yield place
-    place.close()
 
 
 @pytest.fixture

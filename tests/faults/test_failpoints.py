@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +14,6 @@ from wattle.coordinator.coordinator import FAILPOINTS
 
 TURN = FAILPOINTS[:5]
 RECOVERY = FAILPOINTS[5:]
-
-
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    place = Terminal(tmp_path)
-    yield place
-    place.close()
 
 
 def chain(terminal: Terminal) -> str:

@@ -14,13 +14,6 @@ Begin = Callable[..., Server]
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    place = Terminal(tmp_path)
-    yield place
-    place.close()
-
-
-@pytest.fixture
 def begin(tmp_path: Path, terminal: Terminal) -> Iterator[Begin]:
     """Begins a server on the state root that `terminal` has."""
     begun: list[Server] = []

@@ -104,13 +104,6 @@ class Hub:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    place = Terminal(tmp_path)
-    yield place
-    place.close()
-
-
-@pytest.fixture
 def hub(tmp_path: Path, terminal: Terminal) -> Iterator[Hub]:
     made = Hub(tmp_path, terminal.home)
     yield made
