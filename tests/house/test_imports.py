@@ -26,6 +26,9 @@ LATE_IMPORTS = {
     "wattle/core/document.py": "YAML when a document is YAML",
     "wattle/sdk/methods.py": "a program that wants structs pays for them, a command line does not",
     "wattle/sdk/worker.py": "a worker's program pays for what it uses only",
+    "wattle/sdk/worker_serving.py": "asyncio, for those whose answers are coroutines",
+    "wattle/sdk/worker_streams.py": "asyncio, for those who iterate on an event loop",
+    "wattle/sdk/worker_encoding.py": "tables of pyarrow, for those who send and receive them",
     "wattle/web/documents.py": "the document and Prometheus's library, when somebody asks",
     "jupyter_wattle/__init__.py": "server side and kernel side",
 }
@@ -101,6 +104,12 @@ def test_the_supervisor_is_of_the_standard_library_alone() -> None:
     found = [(source, line, name) for source in programs for name, line in imports(source.tree)
              if name.partition(".")[0] not in sys.stdlib_module_names
              and not name.startswith("wattle.runtime.supervisor")]  # fmt: skip
+    assert breaches(found) == []
+
+
+def test_one_file_alone_knows_zenoh() -> None:
+    found = [(source, line, name) for source in sources(*PACKAGES) if source.path != "wattle/bus/zenoh.py"
+             for name, line in imports(source.tree) if name.partition(".")[0] == "zenoh"]  # fmt: skip
     assert breaches(found) == []
 
 

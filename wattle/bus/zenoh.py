@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.metadata
 import json
 import logging
 import os
@@ -185,6 +186,7 @@ class Session:
         self.closed = False
         self._raw = raw
         self._pid = os.getpid()
+        self._held: list[Closable] = []
         _sessions.add(self)
 
     def _alive(self) -> Any:
@@ -242,7 +244,9 @@ class Session:
 
     def liveliness(self, key: str) -> Closable:
         """A token that others see until it is closed, or this process is gone."""
-        return Closable(_told(self._alive().liveliness().declare_token, key).undeclare)
+        token = Closable(_told(self._alive().liveliness().declare_token, key).undeclare)
+        self._held.append(token)  # like all that is declared, it does not go with a variable
+        return token
 
     def watch_liveliness(self, key: str, callback: Callable[[str, bool], None]) -> Closable:
         """Call back with (key, alive) for each token there is, comes and goes. A restart of the router shows all as
@@ -431,6 +435,20 @@ def _reply(raw: Any) -> Reply:
     return Reply(payload, encoding, told)
 
 
+def unanswered(what: str) -> Unreachable:
+    """What no answer at all means: Zenoh says nothing of what is denied."""
+    return Unreachable(f"Nobody answers for {what} on the bus.",
+                       "either no coordinator is there, or this credential may not ask")  # fmt: skip
+
+
 def _late() -> Reply:
     told = {"code": "timeout", "message": "No answer came in time.", "hint": "ask with a longer timeout"}
     return Reply(b"", "", told)
+
+
+def version() -> str:
+    """Of the library here; empty when there is none."""
+    try:
+        return importlib.metadata.version("eclipse-zenoh")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
