@@ -126,8 +126,8 @@ def test_an_unknown_name_says_which_there_are(inside: Path, mapping: str, name: 
 
 def test_rows_of_a_fan_in_have_paths_where_there_are_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                            inside: Path) -> None:  # fmt: skip
-    rows = [{"lr": 0.1, "out": "/kept", "model": "/run/a.1/model"}, {"lr": 0.2, "out": "/kept", "model": None},
-            {"worker": "a", "score": 0.5}, {"worker": "b", "score": "word"}]  # fmt: skip
+    rows: list[dict[str, Any]] = [{"lr": 0.1, "out": "/kept", "model": "/run/a.1/model"}, {"lr": 0.2, "out": "/kept", "model": None},
+                                  {"worker": "a", "score": 0.5}, {"worker": "b", "score": "word"}]  # fmt: skip
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     monkeypatch.setenv("WATTLE_INPUT_ALL", str(tmp_path / "rows.json"))
     assert worker.inputs["all"].rows == [{**rows[0], "model": Path("/run/a.1/model")}, *rows[1:]]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from wattle.sdk.worker_async import request_async
     from wattle.sdk.worker_errors import (
         BadMessage,
         Forked,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
         WorkerUnreachable,
     )  # fmt: skip
     from wattle.sdk.worker_here import Here, Input, Inputs, here, local, progress, put
+    from wattle.sdk.worker_live import close, publish, request, serve, subscribe, wait
+    from wattle.sdk.worker_streams import Subscription
 
     name: str
     workflow: str
@@ -55,19 +58,23 @@ if TYPE_CHECKING:
 
 _ERRORS = "wattle.sdk.worker_errors"
 _HERE = "wattle.sdk.worker_here"
+_LIVE = "wattle.sdk.worker_live"
 _HOME = {
     "BadMessage": _ERRORS, "Forked": _ERRORS, "LiveError": _ERRORS, "NoBus": _ERRORS, "NoSuchPort": _ERRORS,
     "NotInWorker": _ERRORS, "NotJson": _ERRORS, "RequestFailed": _ERRORS, "RequestTimeout": _ERRORS,
     "WorkerError": _ERRORS, "WorkerUnreachable": _ERRORS,
     "Here": _HERE, "Input": _HERE, "Inputs": _HERE, "here": _HERE, "local": _HERE, "progress": _HERE, "put": _HERE,
+    "close": _LIVE, "publish": _LIVE, "request": _LIVE, "serve": _LIVE, "subscribe": _LIVE, "wait": _LIVE,
+    "request_async": "wattle.sdk.worker_async", "Subscription": "wattle.sdk.worker_streams",
 }  # fmt: skip
 _OF_HERE = ("attempt", "each", "inputs", "name", "outputs", "params", "run", "run_dir", "workflow")
 """What may be another inside `local`, so it is looked up each time."""
 
 __all__ = [
     "BadMessage", "Forked", "Here", "Input", "Inputs", "LiveError", "NoBus", "NoSuchPort", "NotInWorker", "NotJson",
-    "RequestFailed", "RequestTimeout", "WorkerError", "WorkerUnreachable", "attempt", "each", "here", "inputs",
-    "local", "name", "outputs", "params", "progress", "put", "run", "run_dir", "workflow",
+    "RequestFailed", "RequestTimeout", "Subscription", "WorkerError", "WorkerUnreachable", "attempt", "close", "each",
+    "here", "inputs", "local", "name", "outputs", "params", "progress", "publish", "put", "request", "request_async",
+    "run", "run_dir", "serve", "subscribe", "wait", "workflow",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker is told of the names above, and of no others

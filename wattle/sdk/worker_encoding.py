@@ -1,0 +1,78 @@
+"""What crosses the bus between workers, as bytes with the name of their encoding.
+
+| data                               | encoding                               | arrives as                     |
+|------------------------------------|----------------------------------------|--------------------------------|
+| bytes, bytearray, memoryview       | `application/octet-stream`             | bytes                          |
+| a table or batch of pyarrow        | `application/vnd.apache.arrow.stream`  | `pyarrow.Table`                |
+| everything else that JSON can hold | `application/json`                     | what JSON says                 |
+| (other languages) text             | `text/plain`, `zenoh/string`           | str                            |
+| (the end of a stream, no data)     | `application/x-wattle-end`             | the subscription ends          |
+
+Laws: what is sent is what arrives, or sending it is refused. Any other encoding arrives as bytes. pyarrow is imported
+when its data comes, and not before.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from wattle.sdk.worker_errors import BadMessage
+from wattle.sdk.worker_values import to_json
+
+JSON = "application/json"
+BYTES = "application/octet-stream"
+ARROW = "application/vnd.apache.arrow.stream"
+END = "application/x-wattle-end"
+_TEXTS = frozenset({"text/plain", "zenoh/string"})
+
+
+def encode(data: Any, name: str) -> tuple[bytes, str]:
+    """The bytes of some data, and their encoding. `name` is for the error.
+
+    Raises:
+        NotJson: the message names the place that JSON cannot hold.
+    """
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data), BYTES
+    if type(data).__module__.partition(".")[0] == "pyarrow" and hasattr(data, "schema"):
+        return _from_arrow(data), ARROW
+    return to_json(data, name), JSON
+
+
+def decode(payload: bytes, encoding: str, name: str) -> Any:
+    """The data of some bytes. No bytes without an encoding are None.
+
+    Raises:
+        BadMessage: they are not what the encoding says; or pyarrow is not installed here.
+    """
+    kind = encoding.partition(";")[0]
+    try:
+        if kind == JSON:
+            return json.loads(payload)
+        if kind in _TEXTS:
+            return payload.decode()
+        if kind == ARROW:
+            return _to_arrow(payload)
+    except ImportError:
+        raise BadMessage(f"{name}: a table of Apache Arrow came, and pyarrow is not installed here",
+                         "pip install pyarrow") from None  # fmt: skip
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(f"{name}: {len(payload):,} bytes are not {kind}: {error}",
+                         "whoever sends them names the wrong encoding") from None  # fmt: skip
+    return payload if payload or kind else None
+
+
+def _from_arrow(data: Any) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, data.schema) as writer:
+        writer.write(data)
+    return bytes(sink.getvalue())
+
+
+def _to_arrow(payload: bytes) -> Any:
+    import pyarrow as pa
+
+    return pa.ipc.open_stream(payload).read_all()

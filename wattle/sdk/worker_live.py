@@ -1,0 +1,443 @@
+"""A worker on the bus: what it tells others, what it hears, asks and answers.
+
+    wattle/{hub}/services/{workflow}/{run}/{worker}/{service}      what is published, and what is asked
+    wattle/{hub}/alive/workers/{workflow}/{run}/{worker}           this worker is on the bus
+
+Laws: nothing is opened before the first live call. Every call that needs an answer ends with one or with an error
+that says why not. A question is asked again only while its worker cannot have heard it. The session ends with the
+program, however it ends, and never keeps it from ending; in a forked child every call is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from wattle.bus.keys import Keys
+from wattle.bus.zenoh import CLOSE_SECONDS, Closable, Reply, Session, open_client
+from wattle.core.errors import InvalidRequest, WattleError
+from wattle.core.names import name_flaw
+from wattle.sdk import worker_here
+from wattle.sdk.worker_encoding import END, JSON, decode, encode
+from wattle.sdk.worker_errors import Forked, NoBus, RequestFailed, RequestTimeout, WorkerUnreachable
+from wattle.sdk.worker_gate import Ending, Gate
+from wattle.sdk.worker_here import Here
+from wattle.sdk.worker_serving import Server
+from wattle.sdk.worker_streams import QUEUE, Subscription, Waiting
+
+AGAIN_SECONDS = 0.1
+"""How long a question waits before it is asked again, unless its worker comes sooner."""
+END_PAUSES = (0.0, 0.01, 0.03)
+"""Seconds before the end of a stream is said, and said again: a full queue leaves messages out."""
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+class Presence:
+    """Whether another worker is on the bus, and how often it has gone."""
+
+    def __init__(self) -> None:
+        self.alive = False
+        self.losses = 0
+        self.waiting: Waiting[Any] = Waiting()
+
+    def tell(self, _: str, alive: bool) -> None:  # noqa: FBT001  the bus says it so
+        """It has come, or gone."""
+        with self.waiting.changed:
+            self.losses += self.alive and not alive
+            self.alive = alive
+            self.waiting.tell()
+
+
+class Topic:
+    """A service that is published."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.number = 0
+        self.lock = threading.Lock()
+
+
+class Live:
+    """The session of one worker, and all that hangs on it."""
+
+    def __init__(self, here: Here, session: Session) -> None:
+        self.here = here
+        self.session = session
+        self.pid = os.getpid()
+        self.gate = Gate()
+        self.over = threading.Event()
+        self.keys = Keys(session.hub)
+        self._publisher = f"{here.attempt}.{os.getpid()}".encode()
+        self._topics: dict[str, Topic] = {}
+        self._own: list[Subscription | Server] = []
+        self._presences: dict[str, tuple[Presence, Closable]] = {}
+        self._token = session.liveliness(self.keys.worker(here.workflow, here.run, here.name))
+        here.progress.tell = self._tell_progress
+
+    def _tell_progress(self, data: bytes) -> None:
+        with contextlib.suppress(WattleError), self.gate:
+            self.session.put(self.own_key(".progress"), data, JSON)
+
+    def own_key(self, service: str) -> str:
+        """The key of a service of this worker."""
+        return self.keys.service(self.here.workflow, self.here.run, self.here.name, service)
+
+    def publish(self, service: str, payload: bytes, encoding: str) -> None:
+        """Put it on the service's key, with its place in the stream beside it."""
+        topic = self._topics.get(service)
+        if topic is None:
+            _check_service(service)
+            topic = self._topics[service] = Topic(self.own_key(service))
+        with self.gate, topic.lock:  # several threads may publish: numbers go out in their order
+            topic.number += 1
+            self._put(topic, payload, encoding)
+
+    def _put(self, topic: Topic, payload: bytes, encoding: str) -> None:
+        self.session.put(topic.key, payload, encoding, b"%b.%d" % (self._publisher, topic.number))
+
+    def subscribe(self, address: str, limit: int) -> Subscription:
+        """As `subscribe` below."""
+        worker, service = _parts(address)
+        here = self.here
+        made = Subscription(address, limit)
+        self._own.append(made)
+        made.until_closed(lambda: self._own.remove(made))
+        topic = self.keys.service(here.workflow, here.run, worker, service)
+        events = self.keys.events(here.workflow, here.run, worker)
+        with self.gate:
+            for key, heard in ((topic, made.push), (events, made.told)):
+                made.until_closed(self.session.subscribe(key, heard).close)
+            made.until_closed(self.session.ask(events, b"", made.told, lambda: None))
+        return made
+
+    def serve(self, service: str, handler: Callable[[Any], Any], threads: int) -> None:
+        """As `serve` below."""
+        _check_service(service)
+        server = Server(f"{self.here.name}/{service}", handler, threads, self.gate)
+        self._own.append(server)
+        with self.gate:
+            server.declared = self.session.queryable(self.own_key(service), server.take)
+
+    def presence(self, worker: str) -> Presence:
+        """Whether a worker is on the bus; the first answer may be a moment late."""
+        if worker not in self._presences:
+            found = Presence()
+            key = self.keys.worker(self.here.workflow, self.here.run, worker)
+            with self.gate:
+                self._presences[worker] = (found, self.session.watch_liveliness(key, found.tell))
+        return self._presences[worker][0]
+
+    def close(self) -> None:
+        """Say that the streams have ended, send what is on its way, and let go."""
+        self.here.progress.flush()
+        self.here.progress.tell = None
+        self.over.set()
+        self.gate.shut()
+        self._end_streams()
+        for own in list(self._own):
+            own.close()
+        self.session.close()
+
+
+    def _end_streams(self) -> None:
+        """Who was published a moment ago may drop the end too: it is said again."""
+        topics = list(self._topics.values())
+        for topic in topics:
+            topic.number += 1
+        for pause in END_PAUSES if topics else ():
+            time.sleep(pause)
+            for topic in topics:
+                with contextlib.suppress(WattleError):
+                    self._put(topic, b"", END)
+
+
+# --- one question ------------------------------------------------------------------------------------------------
+
+NOBODY = object()
+"""The bus knows nobody who would answer."""
+GONE = object()
+"""Who was asked, or the bus, has gone."""
+
+
+class Question:
+    """One question to one service: asked, and asked again while nobody can have heard it.
+
+    Who asks waits on `waiting` for `found`, in a thread or on an event loop, and gives it to `judge`; unless that has
+    an answer, for `news`, and begins again.
+    """
+
+    def __init__(self, live: Live, address: str, data: Any, timeout: float) -> None:
+        self.address = address
+        self.worker, service = _parts(address)
+        self._live = live
+        self._payload, self._encoding = encode(data, address)
+        self._key = live.keys.service(live.here.workflow, live.here.run, self.worker, service)
+        self._deadline = time.monotonic() + timeout
+        self._timeout = timeout
+        self._presence = live.presence(self.worker)
+        self.waiting = self._presence.waiting
+        self._asked = 0
+        self._last = 0.0
+        self._losses = 0
+        self._alive = False
+        self._replies: list[Reply | object] = []
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return max(self._deadline - time.monotonic(), 0.0)
+
+    def ask(self) -> Callable[[], None]:
+        """Ask once. Returns what cancels it."""
+        replies: list[Reply | object] = []
+
+        def take(reply: Reply | object) -> None:
+            with self.waiting.changed:
+                replies.append(reply)
+                self.waiting.tell()
+
+        with self.waiting.changed:
+            self._losses, self._alive, self._replies = self._presence.losses, self._presence.alive, replies
+        self._asked += 1
+        self._last = time.monotonic()
+        session = self._live.session
+        with self._live.gate:  # the bus's own timeout is a little longer: whose end it is would not be known
+            return session.ask(self._key, self._payload, take, lambda: take(NOBODY), self.left + AGAIN_SECONDS,
+                               encoding=self._encoding)  # fmt: skip
+
+    def found(self) -> Reply | object | None:
+        """What has become of it; None as long as nothing has."""
+        if self._replies:
+            return self._replies[0]
+        return None if self._presence.losses == self._losses else GONE
+
+    def news(self) -> bool | None:
+        """Who is asked has come or gone."""
+        return (self._presence.losses, self._presence.alive) != (self._losses, self._alive) or None
+
+    @property
+    def pause(self) -> float:
+        """How long to wait for news before it is asked again."""
+        return min(AGAIN_SECONDS, self.left)
+
+    def judge(self, found: Reply | object | None) -> Reply | None:
+        """The answer; None when it is to be asked again. Raises LiveError."""
+        if isinstance(found, Reply):
+            return found
+        if found is None:
+            raise self._cut()
+        if found is GONE or self._presence.losses != self._losses:
+            raise WorkerUnreachable(
+                f"{self.address} did not answer: {self.worker} (or the bus) went away while asked",
+                "it may have done what it was asked; its log has the story")  # fmt: skip
+        if not self.left:
+            raise self._nobody()
+        return None
+
+    def data(self, reply: Reply) -> Any:
+        """What an answer says, or its error. Raises LiveError."""
+        if reply.error is None:
+            return decode(reply.payload, reply.encoding, self.address)
+        code, message, hint = (str(reply.error.get(name) or "") for name in ("code", "message", "hint"))
+        if code == "timeout":
+            raise self._late()
+        raise RequestFailed(f"{self.address}: {message}", hint, code=code or None)
+
+    def _cut(self) -> RequestTimeout | WorkerUnreachable:
+        """Time is up with a question on its way: one that nobody had heard a moment before, or one that takes long."""
+        if self._asked > 1 and time.monotonic() - self._last < AGAIN_SECONDS:
+            return self._nobody()
+        return self._late()
+
+    def _late(self) -> RequestTimeout:
+        return RequestTimeout(f"{self.address} did not answer within {self._timeout:g} s",
+                              "ask with a longer timeout, or look at its log")  # fmt: skip
+
+    def _nobody(self) -> WorkerUnreachable:
+        if self._presence.alive:
+            return WorkerUnreachable(f"{self.address} does not answer: {self.worker} is there and does not serve that",
+                                     "is the name of the service right?")  # fmt: skip
+        return WorkerUnreachable(f"{self.address} does not answer: {self.worker} was not on the bus for "
+                                 f"{self._timeout:g} s", "is it running? it must serve before it is asked")  # fmt: skip
+
+
+# --- the session of this process ---------------------------------------------------------------------------------
+
+_live: Live | None = None
+_opening = threading.Lock()
+_ending = False
+"""The interpreter is on its way out."""
+
+
+def live() -> Live:
+    """The session of this worker, opened when first asked for.
+
+    Raises:
+        NotInWorker: this is no worker.
+        NoBus: there is no bus here, or it does not answer.
+        Forked: the session belongs to the process that this one was forked from.
+    """
+    if _live is not None and _live.pid != os.getpid():
+        raise Forked("The bus belongs to the process that this one was forked from.",
+                     'multiprocessing.get_context("spawn") starts processes that can; or fork before')  # fmt: skip
+    here = worker_here.here()
+    if _live is not None and not _live.session.closed:
+        return _live
+    with _opening:
+        if _ending:
+            raise Ending("This program is ending.")
+        return _open(here) if _live is None or _live.session.closed else _live
+
+
+def _open(here: Here) -> Live:
+    global _live  # noqa: PLW0603 - a process is one worker
+    known = _live is not None
+    try:
+        session = open_client(_credentials(here))
+    except NoBus:
+        raise
+    except WattleError as error:
+        raise NoBus(f"The bus cannot be reached: {error.message}", error.hint) from None
+    _live = Live(here, session)
+    if not known:  # called before the session itself is closed, because it was told of later
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending
+            threading._register_atexit(_at_exit)  # type: ignore[attr-defined]  # noqa: SLF001
+    return _live
+
+
+def _at_exit() -> None:
+    global _ending  # noqa: PLW0603 - a process ends once
+    _ending = True
+    opened = _opening.acquire(timeout=CLOSE_SECONDS)  # whoever opens the bus just now is let finish
+    close()
+    if opened:
+        _opening.release()
+
+
+def _credentials(here: Here) -> dict[str, Any]:
+    """The worker's credentials on the bus, from the file that the coordinator wrote."""
+    if not here.run:
+        raise NoBus("worker.local() has no bus: live calls work in a run.", "wattle run")
+    if not here.connection:
+        raise NoBus("There is no bus here: WATTLE_CONNECTION is not set.",
+                    "[zenoh] enabled = true in the settings; wattle doctor says what is missing")  # fmt: skip
+    try:
+        with open(here.connection, "rb") as file:
+            bus = json.load(file).get("bus")
+    except (OSError, ValueError, AttributeError) as error:
+        raise NoBus(f"WATTLE_CONNECTION cannot be read: {here.connection}: {error}",
+                    "is the coordinator running? wattle status") from None  # fmt: skip
+    if not isinstance(bus, dict):
+        raise NoBus("There is no bus here: the coordinator runs without it.",
+                    "[zenoh] enabled = true in the settings; wattle doctor says what is missing")  # fmt: skip
+    return bus
+
+
+def _parts(address: str) -> tuple[str, str]:
+    worker, slash, service = address.partition("/")
+    if not slash or not service or name_flaw(worker):
+        raise InvalidRequest(f"{address!r} is no service of a worker", "write worker/service, as in engine/state")
+    _check_service(service)
+    return worker, service
+
+
+def _check_service(service: str) -> None:
+    for part in service.split("/"):
+        if flaw := name_flaw(part):
+            raise InvalidRequest(f"the service {service!r} {flaw.message}", flaw.hint)
+
+
+# --- what a program says -----------------------------------------------------------------------------------------
+
+
+def publish(service: str, data: Any) -> None:
+    """Tell whoever listens to `<this worker>/<service>`: bytes, a table of pyarrow, or what JSON can hold. It costs
+    microseconds and nobody is waited for: who is too slow misses messages and knows how many. What must not be
+    missed is an output, not a message.
+
+    Raises:
+        NotJson: JSON cannot hold it.
+        NoBus: there is no bus here.
+        InvalidRequest: that is no name for a service.
+    """
+    payload, encoding = encode(data, service)
+    with contextlib.suppress(Ending):  # a thread that goes on while the program ends is not wrong to
+        live().publish(service, payload, encoding)
+
+
+def subscribe(address: str, callback: Callable[[Any], object] | None = None, *, queue: int = QUEUE) -> Subscription:
+    """Listen to what another worker publishes from now on: `for data in worker.subscribe("engine/state")`, `async
+    for`, or with a callback, which runs in a thread of its own. It ends when the publisher does. At most `queue`
+    messages wait for you; the oldest go first, and `.dropped` counts what was missed. `.latest()` is the newest.
+
+    Raises:
+        NoBus: there is no bus here.
+        InvalidRequest: the address is not `worker/service`.
+    """
+    made = live().subscribe(address, queue)
+    if callback is not None:
+        made.call(callback)
+    return made
+
+
+def request(address: str, data: Any = None, *, timeout: float = 5.0) -> Any:
+    """Ask another worker's service, and get its answer. While nobody serves it yet, this waits, up to `timeout`
+    seconds in all.
+
+    Raises:
+        WorkerUnreachable: nobody answers.
+        RequestTimeout: it was asked and did not answer in time.
+        RequestFailed: it says that it failed.
+        NoBus: there is no bus here.
+        NotJson: JSON cannot hold the question.
+    """
+    question = Question(live(), address, data, timeout)
+    while True:
+        cancel = question.ask()
+        try:
+            found = question.waiting.wait(question.found, question.left)
+        finally:
+            if question.found() is None:
+                cancel()
+        if reply := question.judge(found):
+            return question.data(reply)
+        if question.waiting.wait(question.news, question.pause):
+            question.judge(NOBODY)
+
+
+def serve(service: str, *, threads: int = 1) -> Callable[[Handler], Handler]:
+    """Answer questions to `<this worker>/<service>` with what the decorated function returns for their data.
+
+        @worker.serve("route")
+        def route(points): return …
+
+    One question at a time, or as many as `threads`. A coroutine function runs on the event loop that runs where it
+    is decorated. What it raises is the asker's `RequestFailed`, and printed here. `worker.wait()` keeps the program
+    there.
+
+    Raises (when decorating):
+        NoBus: there is no bus here.
+        InvalidRequest: that is no name for a service.
+    """
+
+    def serving(handler: Handler) -> Handler:
+        live().serve(service, handler, threads)
+        return handler
+
+    return serving
+
+
+def wait(timeout: float | None = None) -> bool:
+    """Stay, and answer, until the program is ended or `close` is called; False when `timeout` seconds are over."""
+    return live().over.wait(timeout)
+
+
+def close() -> None:
+    """Leave the bus: streams end, what was published is sent. The end of the program does it too."""
+    if _live is not None and _live.pid == os.getpid() and not _live.session.closed:
+        _live.close()
