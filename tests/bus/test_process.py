@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -25,6 +26,12 @@ from wattle.bus.process import RouterProcess
 from wattle.bus.zenoh import Query, Session, open_client
 
 KEYS = Keys(HUB)
+
+
+def listening(port: int) -> socket.socket | None:
+    with contextlib.suppress(OSError):
+        return socket.create_server(("127.0.0.1", port))
+    return None
 
 
 def reached(bus: RouterProcess, restarts: int) -> bool:
@@ -96,24 +103,19 @@ async def test_a_killed_router_is_started_again_and_sessions_resume(tmp_path: Pa
         kernel.close()
 
 
-async def test_a_port_that_was_taken_meanwhile_is_left_to_its_taker(tmp_path: Path) -> None:
+async def test_a_port_that_was_taken_meanwhile_is_left_to_its_taker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "PATIENCE", (1.0,))  # time enough to take the port
     moved = asyncio.Event()
     async with router(tmp_path, moved=moved.set) as bus:
-        port = bus.ready["port"]
-        with socket.socket() as taker:
-            taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            os.kill(bus.ready["pid"], signal.SIGKILL)
-            await until(lambda: not is_process(bus.ready["pid"], bus.ready["started"]))
-            while True:
-                try:
-                    taker.bind(("127.0.0.1", port))
-                    taker.listen()
-                    break
-                except OSError:  # the new router was faster: once more
-                    os.kill(bus.ready["pid"], signal.SIGKILL)
-                    await asyncio.sleep(0)
+        before = dict(bus.ready)
+        os.kill(before["pid"], signal.SIGKILL)
+        taken = await until(lambda: listening(before["port"]))
+        assert taken is not None
+        with taken:
             await within(moved.wait())
-            assert bus.ready["port"] != port
+            assert bus.ready["port"] != before["port"]
             assert f":{bus.ready['port']}" in bus.connection("worker").read_text()
             (await opened(bus, "worker")).close()
 

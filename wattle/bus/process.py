@@ -45,9 +45,9 @@ READY_SECONDS = 20.0
 ENDING_SECONDS = 4.0
 LOOK_SECONDS = 0.25
 """How often a router that somebody else started is looked for."""
-PATIENCE = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+PATIENCE = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before each further start of a router that does not live long."""
-LONG_LIFE_SECONDS = 30.0
+LONG_LIFE_SECONDS = 3.0
 LONGEST_PATH = 100
 
 
@@ -72,6 +72,7 @@ class RouterProcess:
         self._python = python
         self._zenohd = zenohd
         self._moved = moved
+        self._child: subprocess.Popen[bytes] | None = None
         self._gone = asyncio.Event()
         self._stopping = threading.Event()
         self._keeping: asyncio.Task[None] | None = None
@@ -175,13 +176,14 @@ class RouterProcess:
             process = subprocess.Popen([self._python, "-P", str(PROGRAM), str(self.folder)], stdin=subprocess.DEVNULL,
                                        stdout=subprocess.PIPE, stderr=errors, cwd=self.folder,
                                        start_new_session=True)  # fmt: skip
+        self._child = process
         assert process.stdout is not None
         with process.stdout:
             line = _first_line(process.stdout.fileno(), READY_SECONDS)
-        threading.Thread(target=process.wait, name="wattle-bus-router", daemon=True).start()
         told = json.loads(line) if line else {}
         if "port" not in told:
             process.kill()
+            process.wait()
             raise Unreachable(told.get("error") or self._last_words())
         before, self.ready = self.ready, told
         self._connections(told["endpoints"])
@@ -220,9 +222,11 @@ class RouterProcess:
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hear of the router's end, whoever started it."""
         self._gone.clear()
-        pid, start = self.ready["pid"], self.ready["started"]
+        pid, start, child = self.ready["pid"], self.ready["started"], self._child
 
         def look() -> None:
+            if child is not None:
+                child.wait()
             while is_process(pid, start):
                 if self._stopping.wait(LOOK_SECONDS):
                     return

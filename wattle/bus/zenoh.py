@@ -95,18 +95,13 @@ class Publisher(Closable):
         self._raw = raw
         self.key = str(raw.key_expr)
 
-    @property
-    def matched(self) -> bool:
-        """Somebody listens, as far as is known here."""
-        return bool(self._raw.matching_status)
-
     def put(self, payload: bytes, attachment: bytes | None = None) -> None:
         """Send it to whoever listens. Never raises for a lost router."""
         with contextlib.suppress(zenoh.ZError):
             self._raw.put(payload, attachment=attachment)
 
     def on_match(self, callback: Callable[[bool], None]) -> None:
-        """Call back whenever the first listener comes or the last one goes."""
+        """Call back when the first listener comes (soon, if it is there) and when the last one goes."""
         self._raw.declare_matching_listener(_direct(lambda status: callback(bool(status.matching))))
 
 
