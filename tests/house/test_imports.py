@@ -26,6 +26,7 @@ LATE_IMPORTS = {
     "wattle/core/document.py": "YAML when a document is YAML",
     "wattle/sdk/methods.py": "a program that wants structs pays for them, a command line does not",
     "wattle/sdk/worker.py": "a worker's program pays for what it uses only",
+    "wattle/sdk/worker_here.py": "near names, for who has misspelt one",
     "wattle/sdk/worker_serving.py": "asyncio, for those whose answers are coroutines",
     "wattle/sdk/worker_streams.py": "asyncio, for those who iterate on an event loop",
     "wattle/sdk/worker_encoding.py": "tables of pyarrow, for those who send and receive them",

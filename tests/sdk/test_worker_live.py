@@ -138,6 +138,20 @@ for data in (b"", b"\\x00\\xff", None, "é", [1, 2.5, True], {"a": {}}, bytearra
     assert eval(ended(listener)) == ["b''", r"b'\x00\xff'", "None", "'é'", "[1, 2.5, True]", "{'a': {}}", "b'x'"]
 
 
+def test_an_input_that_is_a_stream_is_known_by_its_name(workers: Workers) -> None:
+    listener = workers.start("listener", """
+got = worker.subscribe("State")
+@worker.serve("ready")
+def ready(_): return True
+try: worker.subscribe("raw")
+except Exception as error: print(error, file=sys.stderr)
+print(list(got))
+""", WATTLE_INPUT_STATE="engine/state", WATTLE_INPUT_RAW="/raw.csv")  # fmt: skip
+    workers.start("engine", READY + "worker.publish('state', 1)")
+    out, err = listener.communicate(timeout=DEADLINE)
+    assert (out, err) == ("[1]\n", "the input 'raw' is a file and not a stream\n")
+
+
 def test_a_callback_gets_each_message_and_a_failure_does_not_end_it(workers: Workers) -> None:
     listener = workers.start("listener", """
 found = []

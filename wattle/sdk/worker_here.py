@@ -2,7 +2,8 @@
 
     WATTLE_WORKFLOW_NAME  WATTLE_WORKER_NAME  WATTLE_RUN  WATTLE_ATTEMPT  WATTLE_RUN_DIR
     WATTLE_PARAMS                    the run's parameters, one JSON object
-    WATTLE_INPUT_<PORT>              a path; of a fan-in, of a JSON file of rows; empty: its worker did not make it
+    WATTLE_INPUT_<PORT>              a path; of a fan-in, of a JSON file of rows; empty: its worker did not make it;
+                                     of a stream `worker/output`, what it is joined to
     WATTLE_OUTPUT_<PORT>             a path to write to; of a value, of a JSON file
     WATTLE_EACH_<NAME>               a value of this instance, as text or JSON
     WATTLE_CONNECTION                a file that says how the coordinator and the bus are reached
@@ -20,7 +21,6 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from wattle.core.suggest import Suggester
 from wattle.sdk.worker_errors import NoSuchPort, NotInWorker, NotJson
 from wattle.sdk.worker_values import VALUE_LIMIT, Progress, make_folder, put_file, read_value, to_json
 
@@ -95,6 +95,8 @@ class Named(Mapping[str, T_co], Generic[T_co]):
         try:
             return self._items[name.lower()][1]
         except (KeyError, AttributeError):
+            from wattle.core.suggest import Suggester
+
             hint = Suggester().hint(str(name), list(self), self._nouns)
             raise NoSuchPort(f"{self._where} has no {self._noun} {name!r}", hint) from None
 

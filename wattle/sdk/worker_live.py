@@ -338,6 +338,16 @@ def _credentials(here: Here) -> dict[str, Any]:
     return bus
 
 
+def _joined(here: Here, address: str) -> str:
+    """The address that a stream input is joined to; any other address as it is."""
+    if "/" in address or address not in here.inputs:
+        return address
+    joined = os.fspath(here.inputs[address])
+    if os.path.isabs(joined):
+        raise InvalidRequest(f"the input {address!r} is a file and not a stream", f"open(worker.inputs[{address!r}])")
+    return joined
+
+
 def _parts(address: str) -> tuple[str, str]:
     worker, slash, service = address.partition("/")
     if not slash or not service or name_flaw(worker):
@@ -372,14 +382,16 @@ def publish(service: str, data: Any) -> None:
 
 def subscribe(address: str, callback: Callable[[Any], object] | None = None, *, queue: int = QUEUE) -> Subscription:
     """Listen to what another worker publishes from now on: `for data in worker.subscribe("engine/state")`, `async
-    for`, or with a callback, which runs in a thread of its own. It ends when the publisher does. At most `queue`
+    for`, or with a callback, which runs in a thread of its own. The name of an input that is a stream stands for what
+    it is joined to. It ends when the publisher does. At most `queue`
     messages wait for you; the oldest go first, and `.dropped` counts what was missed. `.latest()` is the newest.
 
     Raises:
         NoBus: there is no bus here.
-        InvalidRequest: the address is not `worker/service`.
+        InvalidRequest: the address is not `worker/service`, or the input is a file.
     """
-    made = live().subscribe(address, queue)
+    session = live()
+    made = session.subscribe(_joined(session.here, address), queue)
     if callback is not None:
         made.call(callback)
     return made
