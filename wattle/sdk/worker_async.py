@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from wattle.sdk import worker_live
-from wattle.sdk.worker_live import NOBODY, Question
+from wattle.sdk.worker_asking import NOBODY
 from wattle.sdk.worker_streams import Waiting
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ async def wait_for(waiting: Waiting[T], look: Callable[[], T | None], limit: flo
 async def request_async(address: str, data: Any = None, *, timeout: float = 5.0) -> Any:  # noqa: ASYNC109
     """`request` on an event loop. Cancelling it stops waiting for the answer."""
     session = await asyncio.to_thread(worker_live.live)
-    question = Question(session, address, data, timeout)
+    question = session.question(address, data, timeout)
     while True:
         cancel = question.ask()
         try:

@@ -4,8 +4,8 @@
     wattle/{hub}/alive/workers/{workflow}/{run}/{worker}           this worker is on the bus
 
 Laws: nothing is opened before the first live call. Every call that needs an answer ends with one or with an error
-that says why not. A question is asked again only while its worker cannot have heard it. The session ends with the
-program, however it ends, and never keeps it from ending; in a forked child every call is refused.
+that says why not. The session ends with the program, however it ends, and never keeps it from ending; in a forked
+child every call is refused.
 """
 
 from __future__ import annotations
@@ -19,38 +19,20 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from wattle.bus.keys import Keys
-from wattle.bus.zenoh import CLOSE_SECONDS, Closable, Reply, Session, open_client
+from wattle.bus.zenoh import CLOSE_SECONDS, Closable, Session, open_client
 from wattle.core.errors import InvalidRequest, WattleError
-from wattle.core.names import name_flaw
 from wattle.sdk import worker_here
-from wattle.sdk.worker_encoding import END, JSON, decode, encode
-from wattle.sdk.worker_errors import Forked, NoBus, RequestFailed, RequestTimeout, WorkerUnreachable
+from wattle.sdk.worker_asking import NOBODY, Presence, Question, check_service, parts
+from wattle.sdk.worker_encoding import END, JSON, encode
+from wattle.sdk.worker_errors import Forked, NoBus
 from wattle.sdk.worker_gate import Ending, Gate
 from wattle.sdk.worker_here import Here
 from wattle.sdk.worker_serving import Server
-from wattle.sdk.worker_streams import QUEUE, Subscription, Waiting
+from wattle.sdk.worker_streams import QUEUE, Subscription
 
-AGAIN_SECONDS = 0.1
-"""How long a question waits before it is asked again, unless its worker comes sooner."""
 END_PAUSES = (0.0, 0.01, 0.03)
 """Seconds before the end of a stream is said, and said again: a full queue leaves messages out."""
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-
-
-class Presence:
-    """Whether another worker is on the bus, and how often it has gone."""
-
-    def __init__(self) -> None:
-        self.alive = False
-        self.losses = 0
-        self.waiting: Waiting[Any] = Waiting()
-
-    def tell(self, _: str, alive: bool) -> None:  # noqa: FBT001  the bus says it so
-        """It has come, or gone."""
-        with self.waiting.changed:
-            self.losses += self.alive and not alive
-            self.alive = alive
-            self.waiting.tell()
 
 
 class Topic:
@@ -73,6 +55,7 @@ class Live:
         self.over = threading.Event()
         self.keys = Keys(session.hub)
         self._publisher = f"{here.attempt}.{os.getpid()}".encode()
+        self._lock = threading.Lock()
         self._topics: dict[str, Topic] = {}
         self._own: list[Subscription | Server] = []
         self._presences: dict[str, tuple[Presence, Closable]] = {}
@@ -91,8 +74,8 @@ class Live:
         """Put it on the service's key, with its place in the stream beside it."""
         topic = self._topics.get(service)
         if topic is None:
-            _check_service(service)
-            topic = self._topics[service] = Topic(self.own_key(service))
+            check_service(service)
+            topic = self._topics.setdefault(service, Topic(self.own_key(service)))
         with self.gate, topic.lock:  # several threads may publish: numbers go out in their order
             topic.number += 1
             self._put(topic, payload, encoding)
@@ -102,7 +85,7 @@ class Live:
 
     def subscribe(self, address: str, limit: int) -> Subscription:
         """As `subscribe` below."""
-        worker, service = _parts(address)
+        worker, service = parts(address)
         here = self.here
         made = Subscription(address, limit)
         self._own.append(made)
@@ -117,7 +100,7 @@ class Live:
 
     def serve(self, service: str, handler: Callable[[Any], Any], threads: int) -> None:
         """As `serve` below."""
-        _check_service(service)
+        check_service(service)
         server = Server(f"{self.here.name}/{service}", handler, threads, self.gate)
         self._own.append(server)
         with self.gate:
@@ -125,12 +108,20 @@ class Live:
 
     def presence(self, worker: str) -> Presence:
         """Whether a worker is on the bus; the first answer may be a moment late."""
-        if worker not in self._presences:
-            found = Presence()
-            key = self.keys.worker(self.here.workflow, self.here.run, worker)
-            with self.gate:
-                self._presences[worker] = (found, self.session.watch_liveliness(key, found.tell))
-        return self._presences[worker][0]
+        with self._lock:
+            if worker not in self._presences:
+                found = Presence(worker)
+                key = self.keys.worker(self.here.workflow, self.here.run, worker)
+                with self.gate:
+                    self._presences[worker] = (found, self.session.watch_liveliness(key, found.tell))
+            return self._presences[worker][0]
+
+    def question(self, address: str, data: Any, timeout: float) -> Question:
+        """A question that can be asked."""
+        worker, service = parts(address)
+        key = self.keys.service(self.here.workflow, self.here.run, worker, service)
+        return Question(address, data, timeout, key=key, presence=self.presence(worker), session=self.session,
+                        gate=self.gate)  # fmt: skip
 
     def close(self) -> None:
         """Say that the streams have ended, send what is on its way, and let go."""
@@ -154,116 +145,6 @@ class Live:
             for topic in topics:
                 with contextlib.suppress(WattleError):
                     self._put(topic, b"", END)
-
-
-# --- one question ------------------------------------------------------------------------------------------------
-
-NOBODY = object()
-"""The bus knows nobody who would answer."""
-GONE = object()
-"""Who was asked, or the bus, has gone."""
-
-
-class Question:
-    """One question to one service: asked, and asked again while nobody can have heard it.
-
-    Who asks waits on `waiting` for `found`, in a thread or on an event loop, and gives it to `judge`; unless that has
-    an answer, for `news`, and begins again.
-    """
-
-    def __init__(self, live: Live, address: str, data: Any, timeout: float) -> None:
-        self.address = address
-        self.worker, service = _parts(address)
-        self._live = live
-        self._payload, self._encoding = encode(data, address)
-        self._key = live.keys.service(live.here.workflow, live.here.run, self.worker, service)
-        self._deadline = time.monotonic() + timeout
-        self._timeout = timeout
-        self._presence = live.presence(self.worker)
-        self.waiting = self._presence.waiting
-        self._asked = 0
-        self._last = 0.0
-        self._losses = 0
-        self._alive = False
-        self._replies: list[Reply | object] = []
-
-    @property
-    def left(self) -> float:
-        """Seconds that are left."""
-        return max(self._deadline - time.monotonic(), 0.0)
-
-    def ask(self) -> Callable[[], None]:
-        """Ask once. Returns what cancels it."""
-        replies: list[Reply | object] = []
-
-        def take(reply: Reply | object) -> None:
-            with self.waiting.changed:
-                replies.append(reply)
-                self.waiting.tell()
-
-        with self.waiting.changed:
-            self._losses, self._alive, self._replies = self._presence.losses, self._presence.alive, replies
-        self._asked += 1
-        self._last = time.monotonic()
-        session = self._live.session
-        with self._live.gate:  # the bus's own timeout is a little longer: whose end it is would not be known
-            return session.ask(self._key, self._payload, take, lambda: take(NOBODY), self.left + AGAIN_SECONDS,
-                               encoding=self._encoding)  # fmt: skip
-
-    def found(self) -> Reply | object | None:
-        """What has become of it; None as long as nothing has."""
-        if self._replies:
-            return self._replies[0]
-        return None if self._presence.losses == self._losses else GONE
-
-    def news(self) -> bool | None:
-        """Who is asked has come or gone."""
-        return (self._presence.losses, self._presence.alive) != (self._losses, self._alive) or None
-
-    @property
-    def pause(self) -> float:
-        """How long to wait for news before it is asked again."""
-        return min(AGAIN_SECONDS, self.left)
-
-    def judge(self, found: Reply | object | None) -> Reply | None:
-        """The answer; None when it is to be asked again. Raises LiveError."""
-        if isinstance(found, Reply):
-            return found
-        if found is None:
-            raise self._cut()
-        if found is GONE or self._presence.losses != self._losses:
-            raise WorkerUnreachable(
-                f"{self.address} did not answer: {self.worker} (or the bus) went away while asked",
-                "it may have done what it was asked; its log has the story")  # fmt: skip
-        if not self.left:
-            raise self._nobody()
-        return None
-
-    def data(self, reply: Reply) -> Any:
-        """What an answer says, or its error. Raises LiveError."""
-        if reply.error is None:
-            return decode(reply.payload, reply.encoding, self.address)
-        code, message, hint = (str(reply.error.get(name) or "") for name in ("code", "message", "hint"))
-        if code == "timeout":
-            raise self._late()
-        raise RequestFailed(f"{self.address}: {message}", hint, code=code or None)
-
-    def _cut(self) -> RequestTimeout | WorkerUnreachable:
-        """Time is up with a question on its way: one that nobody had heard a moment before, or one that takes long."""
-        if self._asked > 1 and time.monotonic() - self._last < AGAIN_SECONDS:
-            return self._nobody()
-        return self._late()
-
-    def _late(self) -> RequestTimeout:
-        return RequestTimeout(f"{self.address} did not answer within {self._timeout:g} s",
-                              "ask with a longer timeout, or look at its log")  # fmt: skip
-
-    def _nobody(self) -> WorkerUnreachable:
-        if self._presence.alive:
-            return WorkerUnreachable(f"{self.address} does not answer: {self.worker} is there and does not serve that",
-                                     "is the name of the service right?")  # fmt: skip
-        return WorkerUnreachable(f"{self.address} does not answer: {self.worker} was not on the bus for "
-                                 f"{self._timeout:g} s", "is it running? it must serve before it is asked")  # fmt: skip
 
 
 # --- the session of this process ---------------------------------------------------------------------------------
@@ -348,20 +229,6 @@ def _joined(here: Here, address: str) -> str:
     return joined
 
 
-def _parts(address: str) -> tuple[str, str]:
-    worker, slash, service = address.partition("/")
-    if not slash or not service or name_flaw(worker):
-        raise InvalidRequest(f"{address!r} is no service of a worker", "write worker/service, as in engine/state")
-    _check_service(service)
-    return worker, service
-
-
-def _check_service(service: str) -> None:
-    for part in service.split("/"):
-        if flaw := name_flaw(part):
-            raise InvalidRequest(f"the service {service!r} {flaw.message}", flaw.hint)
-
-
 # --- what a program says -----------------------------------------------------------------------------------------
 
 
@@ -408,7 +275,7 @@ def request(address: str, data: Any = None, *, timeout: float = 5.0) -> Any:
         NoBus: there is no bus here.
         NotJson: JSON cannot hold the question.
     """
-    question = Question(live(), address, data, timeout)
+    question = live().question(address, data, timeout)
     while True:
         cancel = question.ask()
         try:
