@@ -72,6 +72,7 @@ class RouterProcess:
         self._python = python
         self._zenohd = zenohd
         self._moved = moved
+        self._work: asyncio.Future[None] | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._gone = asyncio.Event()
         self._stopping = threading.Event()
@@ -96,7 +97,7 @@ class RouterProcess:
         """Find or start the router, and look after it from then on. False: there is none, and `state` says why."""
         loop = asyncio.get_running_loop()
         try:
-            await asyncio.to_thread(self._begin)
+            await self._done(self._begin)
         except Exception as error:  # noqa: BLE001  the coordinator goes on without a bus
             self._failed(error)
             if zenoh.why_missing():
@@ -113,10 +114,17 @@ class RouterProcess:
             self._keeping.cancel()
             await asyncio.wait({self._keeping})
             self._keeping = None
+        if self._work is not None:
+            await asyncio.wait({self._work})
         if end and self.ready:
             await asyncio.to_thread(end_process, self.ready)
         self.up = False
         self.state = "The bus has ended." if end else "The bus goes on without this coordinator for a while."
+
+    async def _done(self, work: Callable[[], None]) -> None:
+        """Do it in a thread, to its end: a start that nobody waits for any more must not leave a router behind."""
+        self._work = asyncio.ensure_future(asyncio.to_thread(work))
+        await asyncio.shield(self._work)
 
     # ---- in threads -------------------------------------------------------------------------------------------------
 
@@ -180,6 +188,7 @@ class RouterProcess:
         assert process.stdout is not None
         with process.stdout:
             line = _first_line(process.stdout.fileno(), READY_SECONDS)
+        threading.Thread(target=process.wait, name="wattle-bus-router", daemon=True).start()  # no zombie is left
         told = json.loads(line) if line else {}
         if "port" not in told:
             process.kill()
@@ -248,7 +257,7 @@ class RouterProcess:
             await asyncio.sleep(PATIENCE[min(failures, len(PATIENCE)) - 1] if failures else 0.0)
             port = self.ready.get("port")
             try:
-                await asyncio.to_thread(self._spawn if port else self._begin)
+                await self._done(self._spawn if port else self._begin)
             except Exception as error:  # noqa: BLE001  the coordinator goes on without a bus
                 self._failed(error)
                 failures += 1

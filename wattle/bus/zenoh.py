@@ -29,6 +29,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from wattle.bus.connection import Connection, address_of, client_config, read_connection
+from wattle.bus.keys import Keys
 from wattle.core.errors import Conflict, Forbidden, InternalError, NotAvailable, Unreachable, WattleError
 
 try:
@@ -251,6 +252,11 @@ class Session:
 
         declared = _told(self._alive().liveliness().declare_subscriber, key, _direct(told), history=True)
         return Closable(declared.undeclare)
+
+    def flush(self, limit: float = CLOSE_SECONDS) -> None:
+        """Wait until the router knows what was declared here: what is asked after that finds it. Blocks."""
+        for _ in self.get(Keys(self.hub).kernel("flush"), timeout=limit):
+            pass
 
     @property
     def connected(self) -> bool:
