@@ -106,7 +106,7 @@ async def test_a_killed_router_is_started_again_and_sessions_resume(tmp_path: Pa
 async def test_a_port_that_was_taken_meanwhile_is_left_to_its_taker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "PATIENCE", (1.0,))  # time enough to take the port
+    monkeypatch.setattr(processes, "PATIENCE", (0.3,))  # time enough to take the port
     moved = asyncio.Event()
     async with router(tmp_path, moved=moved.set) as bus:
         before = dict(bus.ready)

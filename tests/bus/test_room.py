@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.bus.test_door import Service
 from tests.helpers import until, within
 from wattle.bus import zenoh
 from wattle.bus.follow import Follower, snapshot
+from wattle.bus.growth import Place
 from wattle.bus.identity import is_process
 from wattle.bus.keys import Keys
 from wattle.bus.room import BusRoom
@@ -68,6 +70,37 @@ async def test_a_room_comes_up_by_itself_and_serves(monkeypatch: pytest.MonkeyPa
         await asyncio.to_thread(kernel.close)
 
 
+async def test_the_lengths_of_logs_are_told_while_they_grow(tmp_path: Path) -> None:
+    out = tmp_path / "stdout.log"
+    out.write_bytes(b"x" * 10)
+    places = {Place("etl", 1, "a", 2, str(out)), Place("fit", 1, "a", 1, str(tmp_path / "other"))}
+    looked: list[str] = []
+
+    def size(path: str) -> int:
+        looked.append(path)
+        return Path(path).stat().st_size
+
+    async with room(places=lambda: places, size=size) as bus:
+        bus.start()
+        await within(bus.opened.wait())
+        kernel = await asyncio.to_thread(open_client, bus.router.connection("kernel"))
+        key, heard = Keys("hub").logs("etl", 1, "a"), list[Any]()
+        kernel.subscribe(Keys("hub").logs("etl", 1), lambda sample: heard.append(json.loads(sample.payload)["stdout"]))
+        await until(lambda: 10 in heard)
+        (reply,) = await asyncio.to_thread(list, kernel.get(key))
+        assert json.loads(reply.payload) == {"attempt": 2, "stdout": 10, "stderr": 0}
+        out.write_bytes(b"x" * 25)
+        await until(lambda: 25 in heard)
+        out.write_bytes(b"x" * 40)
+        places.clear()  # it has ended: what it wrote last is told too
+        await until(lambda: 40 in heard)
+        (reply,) = await asyncio.to_thread(list, kernel.get(key))
+        assert reply.error is not None
+        assert reply.error["code"] == "not-found"
+        assert heard == sorted(set(heard))
+        await asyncio.to_thread(kernel.close)
+
+
 async def test_a_successor_takes_the_room_over() -> None:
     async with room() as first:
         first.start()
@@ -93,9 +126,7 @@ async def test_a_room_without_zenoh_says_why_and_takes_everything(monkeypatch: p
         await until(lambda: bus.state.startswith("There is no bus"))
         for seq in range(100):
             bus.publish("etl", 1, seq, {})
-        bus.grown("etl", 1, "a", 1, 0, 0)
         assert not bus.wanted("etl", 1)
-        assert not bus.logs_wanted("etl", 1)
 
 
 async def test_a_room_that_stops_while_it_comes_up_leaves_nothing() -> None:

@@ -125,9 +125,12 @@ class Teller:
         return topic is None or topic.run.by_somebody or topic.workers.by_somebody
 
     def logs_wanted(self, workflow: str, number: int) -> bool:
-        """Somebody listens to a log of this run, or that is not known yet."""
+        """Somebody listens to a log of this run, as far as is known; a run that is not known yet is made so."""
         topic = self._topics.get((workflow, number))
-        return topic is not None and topic.logs.by_somebody
+        if topic is None:
+            self._put(Item(workflow, number, "", 0, 0, None))
+            return False
+        return topic.logs.by_somebody
 
     def publish(self, workflow: str, number: int, seq: int, changes: Changes | Callable[[], Changes]) -> None:
         """Tell what has changed in a run, up to event `seq`. What `changes` holds must not change any more; a function

@@ -15,12 +15,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from wattle.bus.door import Answers, Door
 from wattle.bus.events import Changes, Teller
+from wattle.bus.growth import Growth, Place
 from wattle.bus.keys import Keys
 from wattle.bus.process import RouterProcess
 from wattle.bus.tls import Tls
@@ -37,11 +38,13 @@ AGAIN_SECONDS = 0.5
 class BusRoom:
     """`service` gives whoever answers operations, or None until there is one; `snapshot(workflow, number)` is a
     coroutine that gives all of a run with its `seq`; `record` hears (operation, address, run, outcome) of what changes
-    something. To be made and used on the coordinator's loop."""
+    something; `places()` are the attempts that run now, `size(path)` is the length of a log. To be made and used on
+    the coordinator's loop."""
 
     def __init__(self, runtime_dir: Path, hub: str, *, service: Callable[[], Answers | None],
                  snapshot: Callable[[str, int], Awaitable[Changes]],
                  record: Callable[[Operation, str, str, str], None] = lambda *_: None,
+                 places: Callable[[], Iterable[Place]] = tuple, size: Callable[[str], int] = lambda _: 0,
                  tls: Tls | None = None, **router: Any) -> None:  # fmt: skip
         self.router = RouterProcess(runtime_dir / "bus", hub, socket=runtime_dir / "bus.sock", tls=tls,
                                     moved=self._reopen, **router)  # fmt: skip
@@ -49,9 +52,11 @@ class BusRoom:
         """Set once the coordinator is on the bus."""
         self._hub = hub
         self._service, self._snapshot, self._record = service, snapshot, record
+        self._places, self._size = places, size
         self._session: Session | None = None
         self._teller: Teller | None = None
         self._door: Door | None = None
+        self._growth: Growth | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
 
@@ -72,19 +77,10 @@ class BusRoom:
         """Somebody listens to this run, or that is not known yet."""
         return self._teller is not None and self._teller.wanted(workflow, number)
 
-    def logs_wanted(self, workflow: str, number: int) -> bool:
-        """Somebody listens to the logs of this run, or that is not known yet."""
-        return self._teller is not None and self._teller.logs_wanted(workflow, number)
-
     def publish(self, workflow: str, number: int, seq: int, changes: Changes | Callable[[], Changes]) -> None:
         """As `Teller.publish`; nothing while there is no bus."""
         if self._teller is not None:
             self._teller.publish(workflow, number, seq, changes)
-
-    def grown(self, workflow: str, number: int, worker: str, attempt: int, stdout: int, stderr: int) -> None:
-        """As `Teller.grown`; nothing while there is no bus."""
-        if self._teller is not None:
-            self._teller.grown(workflow, number, worker, attempt, stdout, stderr)
 
     async def stop(self, *, end: bool) -> None:
         """Leave the bus. With `end` the router goes too; without, it stays for a while for workers and successors."""
@@ -131,6 +127,7 @@ class BusRoom:
             self._session = session
             self._teller = Teller(session, self._snapshot)
             self._door = Door(session, self._service, self._record)
+            self._growth = Growth(session, self._teller, self._places, self._size)
             session.liveliness(Keys(self._hub).coordinator())
             with contextlib.suppress(WattleError):
                 await asyncio.to_thread(session.flush)
@@ -143,9 +140,12 @@ class BusRoom:
             session, self._session = self._session, None
             teller, self._teller = self._teller, None
             door, self._door = self._door, None
+            growth, self._growth = self._growth, None
             with contextlib.suppress(WattleError):
                 if door is not None:
                     await door.close()
+                if growth is not None:
+                    await growth.close()
                 if teller is not None:
                     await teller.close()
             if session is not None:
