@@ -251,18 +251,17 @@ def test_the_last_report_before_the_end_is_written(inside: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
 def test_a_forked_child_reports_too(inside: Path) -> None:
     code = """
-import multiprocessing, time
+import os, time
 from wattle import worker
-def work():
+worker.progress(0.0)
+worker.progress(0.05, "parent")
+if not os.fork():
     time.sleep(0.2)
     worker.progress(0.1, "child")
     worker.progress(0.7, "child at its end")
     time.sleep(0.3)
-worker.progress(0.0)
-worker.progress(0.05, "parent waits")
-child = multiprocessing.get_context("fork").Process(target=work)
-child.start()
-child.join()
+    os._exit(0)
+os.wait()
 print(open(worker.run_dir / worker.name / ".progress.json").read())
 """
     told = program(code, "-W", "ignore")

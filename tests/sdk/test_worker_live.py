@@ -19,7 +19,7 @@ import pytest
 pytest.importorskip("zenoh")
 
 from tests.bus.buses import HUB, router
-from tests.helpers import DEADLINE, wait_until
+from tests.helpers import DEADLINE, until, wait_until
 from tests.terminal import REPOSITORY
 from wattle import worker
 from wattle.bus.keys import Keys
@@ -256,6 +256,7 @@ def refuse(_): raise worker.NotJson("not this", "that instead")
 def odd(_): return object()
 @worker.serve("slow")
 def slow(seconds):
+    print("asked", flush=True)
     time.sleep(seconds)
     return "late"
 @worker.serve("die")
@@ -418,6 +419,8 @@ for number in range(3):
         else: break
     print(number, flush=True)
     sys.stdin.readline()
+try: worker.request("server/slow", 100, timeout=100)
+except worker.WorkerUnreachable: print("gone")
 """)  # fmt: skip
             assert asker.stdout is not None
             assert asker.stdin is not None
@@ -425,10 +428,15 @@ for number in range(3):
                 for number in range(3):
                     line = await asyncio.to_thread(asker.stdout.readline)
                     assert line == f"{number}\n", asker.stderr.read() if asker.stderr else ""
-                    os.kill(bus.ready["pid"], signal.SIGKILL)
+                    if number < 2:
+                        os.kill(bus.ready["pid"], signal.SIGKILL)
                     asker.stdin.write("\n")
                     asker.stdin.flush()
-                assert await asyncio.to_thread(asker.wait, DEADLINE) == 0
+                assert server.stdout is not None
+                assert [await asyncio.to_thread(server.stdout.readline) for _ in range(2)] == ["\n", "asked\n"]
+                await until(lambda: bus.up)
+                os.kill(bus.ready["pid"], signal.SIGKILL)
+                assert await asyncio.to_thread(asker.communicate, timeout=DEADLINE) == ("gone\n", "")
                 assert server.poll() is None
             finally:
                 workers.close()

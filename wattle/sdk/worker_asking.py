@@ -38,10 +38,9 @@ class Presence:
 
     def tell(self, _: str, alive: bool) -> None:  # noqa: FBT001  the bus says it so
         """It has come, or gone."""
-        with self.waiting.changed:
-            self.losses += self.alive and not alive
-            self.alive = alive
-            self.waiting.tell()
+        self.losses += self.alive and not alive
+        self.alive = alive
+        self.waiting.tell()
 
 
 class Question:
@@ -78,12 +77,10 @@ class Question:
         replies: list[Reply | object] = []
 
         def take(reply: Reply | object) -> None:
-            with self.waiting.changed:
-                replies.append(reply)
-                self.waiting.tell()
+            replies.append(reply)
+            self.waiting.tell()
 
-        with self.waiting.changed:
-            self._losses, self._alive, self._replies = self._presence.losses, self._presence.alive, replies
+        self._losses, self._alive, self._replies = self._presence.losses, self._presence.alive, replies
         self._asked += 1
         self._last = time.monotonic()
         with self._gate:  # the bus's own timeout is a little longer: whose end it is would not be known

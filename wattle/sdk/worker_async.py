@@ -28,13 +28,16 @@ async def wait_for(waiting: Waiting[T], look: Callable[[], T | None], limit: flo
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(changed.set)
 
-        if (found := waiting.look_or_wake(look, wake)) is not None:
-            return found
+        forget = waiting.on_change(wake)
         try:
+            if (found := look()) is not None:
+                return found
             async with asyncio.timeout_at(deadline):
                 await changed.wait()
         except TimeoutError:
             return None
+        finally:
+            forget()
 
 
 async def request_async(address: str, data: Any = None, *, timeout: float = 5.0) -> Any:  # noqa: ASYNC109

@@ -7,6 +7,7 @@ gate is shut before the end, nobody enters it any more, and those who are inside
 from __future__ import annotations
 
 import threading
+import time
 from typing import Self
 
 from wattle.sdk.worker_errors import NoBus
@@ -22,25 +23,25 @@ class Gate:
     """`with gate:` around each call of the bus. Raises `Ending` once it is shut."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._inside = 0
         self._shut = False
 
     def __enter__(self) -> Self:
-        with self._changed:
+        with self._lock:
             if self._shut:
                 raise Ending("This worker is leaving the bus.")
             self._inside += 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._changed:
+        with self._lock:
             self._inside -= 1
-            if self._shut:
-                self._changed.notify_all()
 
     def shut(self, limit: float = 1.0) -> None:
         """Let nobody in, and wait up to `limit` seconds for those who are inside. Shutting it twice is fine."""
-        with self._changed:
+        with self._lock:
             self._shut = True
-            self._changed.wait_for(lambda: not self._inside, limit)
+        deadline = time.monotonic() + limit
+        while self._inside and time.monotonic() < deadline:
+            time.sleep(0.001)

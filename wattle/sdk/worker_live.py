@@ -28,7 +28,7 @@ from wattle.sdk.worker_errors import Forked, NoBus
 from wattle.sdk.worker_gate import Ending, Gate
 from wattle.sdk.worker_here import Here
 from wattle.sdk.worker_serving import Server
-from wattle.sdk.worker_streams import QUEUE, Subscription
+from wattle.sdk.worker_streams import QUEUE, Subscription, Waiting
 
 END_PAUSES = (0.0, 0.01, 0.03)
 """Seconds before the end of a stream is said, and said again: a full queue leaves messages out."""
@@ -52,7 +52,8 @@ class Live:
         self.session = session
         self.pid = os.getpid()
         self.gate = Gate()
-        self.over = threading.Event()
+        self.over = False
+        self.waiting: Waiting[bool] = Waiting()
         self.keys = Keys(session.hub)
         self._publisher = f"{here.attempt}.{os.getpid()}".encode()
         self._lock = threading.Lock()
@@ -127,7 +128,8 @@ class Live:
         """Say that the streams have ended, send what is on its way, and let go."""
         self.here.progress.flush()
         self.here.progress.tell = None
-        self.over.set()
+        self.over = True
+        self.waiting.tell()
         self.gate.shut()
         self._end_streams()
         for own in list(self._own):
@@ -313,7 +315,8 @@ def serve(service: str, *, threads: int = 1) -> Callable[[Handler], Handler]:
 
 def wait(timeout: float | None = None) -> bool:
     """Stay, and answer, until the program is ended or `close` is called; False when `timeout` seconds are over."""
-    return live().over.wait(timeout)
+    session = live()
+    return bool(session.waiting.wait(lambda: session.over or None, timeout))
 
 
 def close() -> None:

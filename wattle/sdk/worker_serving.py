@@ -36,7 +36,7 @@ class Server:
         self._handler = handler
         self._loop = _running_loop()
         self._gate = gate
-        self._asked: queue.Queue[Query | None] = queue.Queue(WAITING)
+        self._asked: queue.SimpleQueue[Query | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._work, name=f"wattle {address}", daemon=True)
                          for _ in range(max(threads, 1))]  # fmt: skip
         for thread in self._threads:
@@ -44,11 +44,11 @@ class Server:
 
     def take(self, query: Query) -> None:
         """A question has come, in the bus's thread."""
-        try:
-            self._asked.put_nowait(query)
-        except queue.Full:
-            with query:
-                query.refuse(BUSY)
+        if self._asked.qsize() < WAITING:
+            self._asked.put(query)
+            return
+        with query:
+            query.refuse(BUSY)
 
     def _work(self) -> None:
         while (query := self._asked.get()) is not None:
@@ -95,7 +95,7 @@ class Server:
                 with query:
                     query.refuse(ENDING)
         for _ in self._threads:
-            self._asked.put_nowait(None)
+            self._asked.put(None)
 
 
 def _running_loop() -> Any:

@@ -12,8 +12,10 @@ thread of their own, one after another; what they raise is printed and they go o
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,41 +28,48 @@ from wattle.sdk.worker_errors import RequestTimeout, WorkerError
 log = logging.getLogger("wattle.worker")
 QUEUE = 1024
 """Messages that wait for a listener."""
+SLICE_SECONDS = 0.5
+"""How long a thread sleeps at a time: a signal that strikes as it falls asleep is seen when it wakes."""
 FINAL = frozenset({"completed", "failed", "cancelled"})
 T = TypeVar("T")
 
 
 class Waiting(Generic[T]):
-    """Something to wait for, in a thread or on an event loop: `look` says whether it is there."""
+    """Something to wait for, in a thread or on an event loop: `look` says whether it is there.
+
+    There is no lock around it: Ctrl-C can strike the main thread while it holds one, and the bus's thread, which must
+    never wait, would wait for it for ever. `look` and whoever changes what it looks at do one atomic thing each.
+    """
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self._wakers: list[Callable[[], None]] = []
+        self._wakers: dict[object, Callable[[], None]] = {}
 
     def tell(self) -> None:
-        """Let everybody look again. The caller holds `changed`."""
-        self.changed.notify_all()
-        wakers, self._wakers = self._wakers, []
-        for wake in wakers:
-            wake()
+        """Let everybody look again."""
+        for key in list(self._wakers):
+            if wake := self._wakers.pop(key, None):
+                wake()
+
+    def on_change(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake`, in any thread, at the next change. Returns what takes it back."""
+        key = object()
+        self._wakers[key] = wake
+        return lambda: self._wakers.pop(key, None) and None
 
     def wait(self, look: Callable[[], T | None], timeout: float | None = None) -> T | None:
         """What `look` finds; None when time is up."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self.changed:
-            while (found := look()) is None:
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return None
-                self.changed.wait(left)
-            return found
-
-    def look_or_wake(self, look: Callable[[], T | None], wake: Callable[[], None]) -> T | None:
-        """What `look` finds; None when it is not there yet: `wake` is called, in any thread, at the next change."""
-        with self.changed:
-            if (found := look()) is None:
-                self._wakers.append(wake)
-            return found
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while (found := look()) is None and (left := deadline - time.monotonic()) > 0:
+            asleep = threading.Lock()
+            asleep.acquire()
+            forget = self.on_change(asleep.release)
+            try:
+                if (found := look()) is not None:
+                    return found
+                asleep.acquire(timeout=min(left, SLICE_SECONDS))
+            finally:
+                forget()
+        return found
 
 
 class Ended:
@@ -90,16 +99,16 @@ class Subscription(Iterator[Any]):
 
     def push(self, sample: Sample) -> None:
         """A message has come."""
-        with self._waiting.changed:
-            self._count(sample.attachment)
-            if sample.encoding == END or sample.deleted:
-                self.ended = True
-            else:
-                if len(self._found) >= self._limit:
+        self._count(sample.attachment)
+        if sample.encoding == END or sample.deleted:
+            self.ended = True
+        else:
+            if len(self._found) >= self._limit:
+                with contextlib.suppress(IndexError):  # it was read just now
                     self._found.popleft()
                     self.dropped += 1
-                self._found.append(sample)
-            self._waiting.tell()
+            self._found.append(sample)
+        self._waiting.tell()
 
     def _count(self, place: bytes | None) -> None:
         """A gap in the numbers of one publisher is what was lost on the way."""
@@ -119,16 +128,17 @@ class Subscription(Iterator[Any]):
         told = json.loads(event.payload)
         publisher = self.address.partition("/")[0]
         if any(one.get("name") == publisher and one.get("status") in FINAL for one in told.get("workers") or (told,)):
-            with self._waiting.changed:
-                self.ended = True
-                self._waiting.tell()
+            self.ended = True
+            self._waiting.tell()
 
     # ---- for the listener -------------------------------------------------------------------------------------------
 
     def _look(self) -> Sample | Ended | None:
-        if self._found and not self._closed:
-            return self._found.popleft()
-        return Ended() if self.ended or self._closed else None
+        over = self.ended or self._closed  # first: what came before the end is found after it
+        if not self._closed:
+            with contextlib.suppress(IndexError):
+                return self._found.popleft()
+        return Ended() if over else None
 
     def _data(self, found: Sample) -> Any:
         return decode(found.payload, found.encoding, self.address)
@@ -170,12 +180,11 @@ class Subscription(Iterator[Any]):
 
     def latest(self) -> Any:
         """The newest message that has come, and None when there is none; what is older is passed over, not counted."""
-        with self._waiting.changed:
-            if self._closed or not self._found:
-                return None
-            found = self._found.pop()
-            self._found.clear()
-        return self._data(found)
+        found = None
+        with contextlib.suppress(IndexError):
+            while not self._closed:
+                found = self._found.popleft()
+        return None if found is None else self._data(found)
 
     # ---- life -------------------------------------------------------------------------------------------------------
 
@@ -216,9 +225,8 @@ class Subscription(Iterator[Any]):
 
     def close(self) -> None:
         """End it. Closing twice is fine."""
-        with self._waiting.changed:
-            self._closed = True
-            self._waiting.tell()
+        self._closed = True
+        self._waiting.tell()
         while self._undeclare:
             self._undeclare.pop()()
 
