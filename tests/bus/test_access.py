@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import zenoh as library
 
-from tests.bus.buses import HUB, putting, router
+from tests.bus.buses import HUB, program, putting, router
 from tests.helpers import until
 from wattle.bus.access import access_control, operations_of
 from wattle.bus.connection import ROLES, read_connection
@@ -91,6 +92,30 @@ async def test_a_default_peer_on_the_machine_hears_and_says_nothing(tmp_path: Pa
             kernel.close()
         finally:
             peer.close()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can be somebody else")
+async def test_another_user_of_the_machine_gets_neither_at_the_socket_nor_at_the_passwords(tmp_path: Path) -> None:
+    source = """
+import os, socket, sys
+os.setgid(65534); os.setuid(65534)
+for path in sys.argv[2:]:
+    try:
+        open(path).read()
+        print("read", path)
+    except PermissionError:
+        pass
+try:
+    socket.socket(socket.AF_UNIX).connect(sys.argv[1])
+    print("connected")
+except PermissionError:
+    print("nothing")
+"""
+    async with router(tmp_path) as bus:
+        bus.folder.parent.chmod(0o755)
+        stranger = program(source, bus._socket, *bus.folder.iterdir())
+        told, errors = await asyncio.to_thread(stranger.communicate)
+        assert (told, stranger.returncode) == ("nothing\n", 0), errors
 
 
 @pytest.fixture(params=ENDPOINTS)
