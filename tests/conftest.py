@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.terminal import Terminal
+
+# Machines are shared: how long an example takes says nothing.
+settings.register_profile("wattle", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("wattle")
 
 
 @pytest.hookimpl(tryfirst=True)

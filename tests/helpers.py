@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -14,9 +14,10 @@ DEADLINE = 20.0
 """Seconds after which a fact that has not come will not come. Long, because machines are shared; never asserted on."""
 
 
-def unmeasured() -> dict[str, str]:
-    """This process's environment, without what makes coverage measure a child: for tests of what a child imports."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+def unmeasured(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """This process's environment, or another, without what makes coverage measure a child: for tests of what a child
+    imports."""
+    return {name: value for name, value in environment.items() if not name.startswith("COVERAGE_")}
 
 
 def wait_until(condition: Callable[[], T], deadline: float = DEADLINE, *, every: float = 0.01) -> T:

@@ -29,6 +29,7 @@ from wattle.core.events import (
     WorkerWithdrawn,
 )
 from wattle.core.names import fold
+from wattle.core.progress import FINAL
 from wattle.core.records import (
     AttemptRecord,
     Batch,
@@ -40,7 +41,6 @@ from wattle.core.records import (
     Usage,
     WorkflowRecord,
 )
-from wattle.core.run import FINAL
 
 RECENT_RUNS = 10
 

@@ -18,7 +18,7 @@ from wattle.coordinator import coordinator as module
 from wattle.coordinator.recovery import fold
 from wattle.core import events as ev
 from wattle.core.errors import WattleError
-from wattle.core.run import FINAL
+from wattle.core.progress import FINAL
 
 ROUNDS = 2000
 

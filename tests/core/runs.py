@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wattle.core import events as ev
-from wattle.core.models import Feed, Instance, RunOptions, RunSpec, Worker, Workflow
+from wattle.core.models import Feed, Instance, Output, RunOptions, RunSpec, Worker, Workflow
 from wattle.core.run import Run
 
 
 def make_run(edges: Mapping[str, Sequence[str]], *, options: RunOptions | None = None, number: int = 1,
              workers: Mapping[str, Mapping[str, Any]] | None = None, groups: Mapping[str, int] | None = None,
-             needed: Mapping[str, str] | None = None, **document: Any) -> Run:  # fmt: skip
+             needed: Mapping[str, str] | None = None, streams: Mapping[str, str] | None = None,
+             **document: Any) -> Run:  # fmt: skip
     """A run whose worker names map to the names they wait for. `groups` gives a worker so many instances;
-    `needed` maps a worker to the output port that those below it read; `workers` holds further worker fields."""
+    `needed` maps a worker to the output port that those below it read; `streams` maps a worker to the one whose
+    stream it reads; `workers` holds further worker fields."""
     names: list[str] = []
     owner: dict[str, str] = {}
     members: dict[str, list[str]] = {}
@@ -30,10 +32,14 @@ def make_run(edges: Mapping[str, Sequence[str]], *, options: RunOptions | None =
         above = tuple(sorted(index[member] for source in edges[owner[name]] for member in members[source]))
         feeds = {source: Feed(sources=tuple((index[m], (needed or {})[source]) for m in members[source]))
                  for source in edges[owner[name]] if source in (needed or {})}  # fmt: skip
+        if owner[name] in (streams or {}):
+            feeds["live"] = Feed(sources=tuple((index[m], "live") for m in members[(streams or {})[owner[name]]]))
         group = owner[name] if (groups or {}).get(owner[name]) is not None else None
         instances.append(Instance(index=index[name], name=name, worker=owner[name], upstream=above, inputs=feeds,
                                   group=group))  # fmt: skip
-    definitions = tuple(Worker(name=name, command="true", **(workers or {}).get(name, {})) for name in edges)
+    live = {"live": Output(type="stream")}
+    definitions = tuple(Worker(name=name, command="true", outputs=live if name in (streams or {}).values() else {},
+                               **(workers or {}).get(name, {})) for name in edges)  # fmt: skip
     flow = Workflow(name="flow", working_dir="/tmp", workers=definitions, **document)
     spec = RunSpec(id=number, workflow="flow", number=number, document=flow, options=options or RunOptions())
     return Run(spec, instances)

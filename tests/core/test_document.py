@@ -337,11 +337,9 @@ def test_what_this_version_cannot_run_is_named_with_its_place() -> None:
     assert unavailable(of_yaml(ORIGINAL)) == []
     paths = {problem.path for text in (COMPARE, FULL, LIVE) for problem in unavailable(of_yaml(text))}
     assert paths == {
-        "workers.report.notebook", "workers.last.executor", "workers.notebook.notebook", "workers.watcher.service",
+        "workers.report.notebook", "workers.last.executor", "workers.notebook.notebook",
         "workers.engine.outputs.state.type", "workers.controller.outputs.commands.type",
     }  # fmt: skip
-    (mode,) = unavailable(of_yaml("name: w\nmode: Parallel\nworkers: {a: {command: x}}"))
-    assert mode.path == "mode"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from tests.core.runs import end, finish, launch, make_run, opened, phases, ready
 from wattle.core import events as ev
 from wattle.core.models import Retry, RunOptions
-from wattle.core.run import FINAL, STATUS, TRANSITIONS
+from wattle.core.progress import FINAL, STATUS, TRANSITIONS
 
 
 def test_only_workers_without_upstreams_are_ready_at_first() -> None:

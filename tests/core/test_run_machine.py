@@ -12,7 +12,8 @@ from tests.core.runs import make_run
 from wattle.core import events as ev
 from wattle.core.dispatch import AHEAD, Dispatcher
 from wattle.core.models import Retry
-from wattle.core.run import FINAL, IN_FLIGHT, Run
+from wattle.core.progress import FINAL, IN_FLIGHT
+from wattle.core.run import Run
 
 SLOTS = 2
 
@@ -29,13 +30,27 @@ def workflows(draw: st.DrawFn) -> dict[str, Any]:
             "retries": Retry(max=draw(st.integers(0, 2)), delay=draw(st.sampled_from([0.0, 1.0]))),
             "retry_lost": draw(st.booleans()),
             "max_concurrent": draw(st.sampled_from([None, None, 1])),
+            "service": draw(st.sampled_from([False, False, False, False, True])),
         }
         for name in names
     }  # fmt: skip
     groups = {name: draw(st.integers(1, 3)) for name in names if draw(st.booleans())}
-    return {"edges": edges, "workers": workers, "groups": groups,
-            "on_failure": draw(st.sampled_from(["stop", "continue"])),
-            "mode": draw(st.sampled_from(["dependency", "dependency", "sequential"]))}  # fmt: skip
+    streams: dict[str, str] = {}
+    mode = draw(st.sampled_from(["dependency", "dependency", "sequential"]))
+    apart = [(one, other) for one in names for other in names
+             if one < other and not {one, other} & {*groups} and not reaches(edges, one, other)]  # fmt: skip
+    if apart and draw(st.sampled_from([True, False])):
+        one, other = draw(st.sampled_from(apart))
+        streams, mode = draw(st.sampled_from([{one: other}, {other: one}])), "dependency"
+        for name in (one, other):
+            workers[name] |= {"retries": Retry(max=0), "retry_lost": False}
+    return {"edges": edges, "workers": workers, "groups": groups, "streams": streams, "mode": mode,
+            "on_failure": draw(st.sampled_from(["stop", "continue"]))}  # fmt: skip
+
+
+def reaches(edges: dict[str, list[str]], one: str, other: str) -> bool:
+    """Whether `other`, which stands later, waits for `one` in the end."""
+    return any(above == one or reaches(edges, one, above) for above in edges[other])
 
 
 class RunMachine(RuleBasedStateMachine):
@@ -181,6 +196,18 @@ class RunMachine(RuleBasedStateMachine):
         for name, worker in self.run_.definitions.items():
             members = [n for n in self.flight if n.split(".")[0] == name]
             assert worker.max_concurrent is None or len(members) <= worker.max_concurrent * AHEAD
+
+    @invariant()
+    def a_gang_begins_as_one_or_not_at_all(self) -> None:
+        for members in self.run_.together.gangs.values():
+            begun = [bool(self.run_.workers[i].attempt) for i in members]
+            assert all(begun) or not any(begun)
+
+    @invariant()
+    def a_service_is_not_ended_while_somebody_needs_it(self) -> None:
+        if not self.run_.ordinary_left:
+            return
+        assert not [p for p in self.run_.workers if p.after_stop == "served"]
 
     @invariant()
     def the_books_are_right(self) -> None:

@@ -35,8 +35,9 @@ from wattle.core.errors import Conflict, InvalidRequest, StorageError, WattleErr
 from wattle.core.models import RunSpec
 from wattle.core.places import environment_file
 from wattle.core.ports import Clock, Executor, Store
+from wattle.core.progress import FINAL, IN_FLIGHT
 from wattle.core.records import Batch, JournalMark, Launch, OutputRef, WorkflowRecord
-from wattle.core.run import FINAL, IN_FLIGHT, Run
+from wattle.core.run import Run
 
 T = TypeVar("T")
 FAILPOINTS = ("before-commit", "after-commit", "before-act", "after-act", "before-acknowledge", "restored", "connected",
@@ -455,10 +456,9 @@ class Coordinator:
 
     def _open_queued(self, workflow: str) -> None:
         """A run that was queued behind the one just closed begins (`overlap: queue`)."""
-        others = [live for live in self.runs.values() if live.run.spec.workflow == workflow]
-        if others and not any(live.run.open for live in others):
-            first = min(others, key=lambda live: live.run.spec.number)
-            self.post(first.run.spec.id, ev.RunOpened(at=self.clock.now()))
+        others = [live.run for live in self.runs.values() if live.run.spec.workflow == workflow]
+        if others and not any(run.open for run in others):
+            self.post(min(others, key=lambda run: run.spec.number).spec.id, ev.RunOpened(at=self.clock.now()))
 
     # ---- life -----------------------------------------------------------------------------------------------
 

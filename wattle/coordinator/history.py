@@ -19,8 +19,9 @@ from wattle.core.errors import InvalidRequest, NotFound
 from wattle.core.models import Instance, RunSpec, Worker, Workflow
 from wattle.core.places import log_paths, output_path
 from wattle.core.ports import Logs, Store
+from wattle.core.progress import FINAL, Progress
 from wattle.core.records import RunRecord, WorkflowRecord
-from wattle.core.run import FINAL, Progress, Run
+from wattle.core.run import Run
 
 CACHED_RUNS = 8
 

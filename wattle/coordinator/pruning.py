@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from wattle.core.errors import InvalidRequest
 from wattle.core.places import run_dir, run_log_dir
 from wattle.core.ports import Store
+from wattle.core.progress import FINAL
 from wattle.core.records import RunHead
 from wattle.core.replies import Pruned
 from wattle.core.requests import PruneRuns
-from wattle.core.run import FINAL
 
 PAGE = 500
 

@@ -22,8 +22,9 @@ from wattle.core.expand import expand
 from wattle.core.launch import Launcher
 from wattle.core.models import RunSpec
 from wattle.core.ports import ExecutorState, Store
+from wattle.core.progress import IN_FLIGHT
 from wattle.core.records import JournalMark, RunRecord
-from wattle.core.run import IN_FLIGHT, Run
+from wattle.core.run import Run
 
 
 def fold(store: Store, record: RunRecord) -> Run:

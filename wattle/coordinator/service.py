@@ -32,8 +32,9 @@ from wattle.core.errors import Conflict, DocumentError, InvalidRequest, Unreacha
 from wattle.core.expand import resolve_params, resolve_rows
 from wattle.core.models import RunOptions
 from wattle.core.ports import Logs, Store
+from wattle.core.progress import FINAL, IN_FLIGHT
 from wattle.core.records import RunRecord, WorkflowRecord
-from wattle.core.run import FINAL, IN_FLIGHT, Run
+from wattle.core.run import Run
 
 T = TypeVar("T")
 WATCH_SECONDS = 0.1

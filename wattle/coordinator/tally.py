@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from wattle.core.measures import Histogram
+from wattle.core.progress import FINAL
 from wattle.core.records import Batch
-from wattle.core.run import FINAL
 
 
 class Tally:

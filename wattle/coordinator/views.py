@@ -13,6 +13,7 @@ from wattle.core.launch import describe
 from wattle.core.layout import layout
 from wattle.core.models import Workflow
 from wattle.core.places import run_dir
+from wattle.core.progress import FINAL, Progress
 from wattle.core.records import AttemptRecord, RunHead, RunRecord, WorkflowRecord
 from wattle.core.replies import (
     Attempt,
@@ -29,7 +30,7 @@ from wattle.core.replies import (
     WorkflowDetail,
     WorkflowSummary,
 )  # fmt: skip
-from wattle.core.run import FINAL, Progress, Run
+from wattle.core.run import Run
 
 
 def summary(record: RunRecord | RunHead) -> RunSummary:

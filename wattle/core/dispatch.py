@@ -6,6 +6,10 @@ A *counter* is a name with a total: `slots` (the coordinator's limit), `run:7`, 
 always has the next process at hand; what is launched and not yet started can be withdrawn. A sequential run is never
 launched ahead, because the next worker is not known yet.
 
+A gang (workers joined by streams) starts as one: its first member takes the shares of all, its others take nothing
+and follow at once. While a gang waits for slots nothing else is launched, or it might wait for ever. In
+`mode: parallel` everything starts at once: its workers take no slots.
+
 Among runs the one with the fewest workers in flight is served first, ties by age; inside a run, in order of becoming
 ready.
 """
@@ -43,13 +47,17 @@ class Dispatcher:
     def limits(self, run: Run, index: int) -> Limits:
         """Counter -> (what this worker takes, the total)."""
         worker = run.definitions[run.workers[index].instance.worker]
-        key = (run.spec.id, worker.name)
+        members = run.together.gangs.get(index)
+        key = (run.spec.id, worker.name if members is None else f"/{index}")
         if key not in self._limits:
-            self._limits[key] = self._make_limits(run, worker)
+            self._limits[key] = (self._make_limits(run, worker) if members is None
+                                 else self._gang_limits(run, index, members))  # fmt: skip
         return self._limits[key]
 
     def run_limit(self, run: Run) -> int:
         """How many workers of this run may run at once."""
+        if run.spec.document.mode == "parallel":
+            return len(run.workers)
         limits = [int(self.totals["slots"])]
         limits += [limit for limit in (run.spec.document.max_concurrent_workers, run.spec.options.jobs) if limit]
         return 1 if run.sequential else min(limits)
@@ -62,9 +70,13 @@ class Dispatcher:
         while queue and self._room("slots", 1, self.totals["slots"], AHEAD):
             _, run_id, run = heapq.heappop(queue)
             index = self._next(run)
-            if index is not None:
-                yield run, index
-                heapq.heappush(queue, (run.in_flight, run_id, run))
+            if index is None:
+                if self._gang_waits(run):
+                    return
+                continue
+            for member in run.gang(index):
+                yield run, member
+            heapq.heappush(queue, (run.in_flight, run_id, run))
 
     def hold(self, nonce: str, limits: Limits) -> None:
         """An attempt is in flight from now on."""
@@ -106,9 +118,17 @@ class Dispatcher:
             else:
                 heads.append(head)
         for _, index in sorted(heads):
-            if self._fits(run, index):
-                return index
+            first = run.gang(index)[0]
+            if self._fits(run, first):
+                return first
+            if index in run.together.gangs:
+                break
         return None
+
+    def _gang_waits(self, run: Run) -> bool:
+        """Whether a gang of this run could start if there were slots."""
+        heads = (run.head(limit_class) for limit_class in list(run.ready) if limit_class.startswith("/"))
+        return any(head is not None for head in heads)
 
     def _fits(self, run: Run, index: int) -> bool:
         ahead = 1 if run.sequential else AHEAD
@@ -127,10 +147,19 @@ class Dispatcher:
             else:
                 self.used[counter] = left
 
+    def _gang_limits(self, run: Run, index: int, members: tuple[int, ...]) -> Limits:
+        """The first member holds for all: the supervisor starts it when there is room for all of them. What the others
+        name without taking makes them wait behind it."""
+        total: Limits = {}
+        for member in members:
+            for counter, (amount, limit) in self._make_limits(run, run.definition(member)).items():
+                total[counter] = (total.get(counter, (0, 0))[0] + amount, limit)
+        return total if index == members[0] else {counter: (0, limit) for counter, (_, limit) in total.items()}
+
     def _make_limits(self, run: Run, worker: Worker) -> Limits:
         slots = self.totals["slots"]
-        limits: Limits = {"slots": (1, slots)}
-        if self.run_limit(run) < slots or run.sequential:
+        limits: Limits = {} if run.spec.document.mode == "parallel" else {"slots": (1, slots)}
+        if limits and (self.run_limit(run) < slots or run.sequential):
             limits[f"run:{run.spec.id}"] = (1, self.run_limit(run))
         if worker.max_concurrent is not None:
             limits[f"group:{run.spec.id}/{worker.name}"] = (1, worker.max_concurrent)

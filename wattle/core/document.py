@@ -95,9 +95,6 @@ def format_of(path: str) -> Format | None:
 def unavailable(workflow: Workflow) -> list[Problem]:
     """What this version understands but cannot run yet."""
     problems = []
-    if workflow.mode == "parallel":
-        hint = "leave mode out: the default already runs in parallel what can run"
-        problems.append(Problem("mode", "mode parallel cannot be run by this version", hint))
     for worker in workflow.workers:
         problems += [Problem(show_path(("workers", worker.name, *path)), f"{what} cannot be run by this version", hint)
                      for path, what, hint in _not_yet(worker)]  # fmt: skip
@@ -108,8 +105,6 @@ def _not_yet(worker: Worker) -> list[tuple[Path, str, str]]:
     result: list[tuple[Path, str, str]] = []
     if worker.notebook is not None:
         result.append((("notebook",), "notebooks", "use command: jupyter execute, or a script"))
-    if worker.service:
-        result.append((("service",), "services", "run it outside of the workflow"))
     if worker.executor != "local":
         result.append((("executor",), f"executor {worker.executor}", "leave it out to run here"))
     for port, output in worker.outputs.items():

@@ -221,6 +221,9 @@ class _Expansion:
         self.rows = rows
         each = {worker.name: worker.each for worker in workflow.workers if worker.each is not None}
         self.roots = {name: pair_root(each, name) for name in each}
+        self.streams = {(worker.name, port) for worker in workflow.workers
+                        for port, output in worker.outputs.items() if output.type == "stream"}  # fmt: skip
+        """Nobody waits for these: who reads them runs at the same time."""
         self.indexes: dict[str, range] = {}
         self.edges = 0
         start = 0
@@ -274,7 +277,8 @@ class _Expansion:
                     else:
                         whole = True
                 sources += [(index, source.output) for index in indexes]
-                upstream.update(indexes)
+                if (source.worker, source.output) not in self.streams:
+                    upstream.update(indexes)
             inputs[port] = Feed(sources=tuple(sources), file=feed.file, rows=feed.rows or whole)
         for needed in worker.needs:
             upstream.update(self.indexes[needed])

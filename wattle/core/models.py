@@ -153,7 +153,8 @@ class Feed(_Model, frozen=True, kw_only=True):
 class Instance(_Model, frozen=True, kw_only=True):
     """One process-to-be of a run. `row` holds its `each` values; `group` is the worker's name when it has `each`.
 
-    `upstream` lists every instance that it waits for, data and `needs` alike, each once, ascending.
+    `upstream` lists every instance that it waits for, data and `needs` alike, each once, ascending; streams are
+    in `inputs` alone.
     """
 
     index: int

@@ -22,65 +22,9 @@ from typing import Any
 
 from wattle.core import events as ev
 from wattle.core.models import Instance, RunSpec, Worker
+from wattle.core.progress import FINAL, IN_FLIGHT, RETRYABLE, STATUS, TRANSITIONS, Progress
 from wattle.core.records import AttemptRecord
-
-FINAL = frozenset({"completed", "failed", "cancelled"})
-IN_FLIGHT = frozenset({"starting", "running", "stopping"})
-RETRYABLE = frozenset({"exit", "signal", "timeout", "could-not-start", "output-missing"})
-
-TRANSITIONS: dict[str, frozenset[str]] = {
-    "waiting": frozenset({"ready", "cancelled", "completed"}),
-    "ready": frozenset({"starting", "cancelled"}),
-    "starting": frozenset({"running", "stopping", "retrying", "ready", "failed", "completed"}),
-    "running": frozenset({"stopping", "retrying", "ready", "completed", "failed"}),
-    "stopping": frozenset({"ready", "cancelled"}),
-    "retrying": frozenset({"ready", "cancelled"}),
-    "completed": frozenset(),
-    "failed": frozenset(),
-    "cancelled": frozenset(),
-}
-"""Phase -> the phases that may follow. `waiting -> completed` is a result taken over from an earlier run;
-`starting -> completed` is an exit that was stored although its start was not."""
-
-STATUS = {
-    "waiting": "created", "ready": "created", "starting": "created", "running": "running", "stopping": "running",
-    "retrying": "running", "completed": "completed", "failed": "failed", "cancelled": "cancelled",
-}  # fmt: skip
-
-
-class Progress:
-    """Where one instance stands. Changed by `Run` alone; times are the stamps of the events."""
-
-    __slots__ = (
-        "after_stop", "attempt", "attempts", "failures", "instance", "message", "nonce", "phase", "pid", "ready_at",
-        "reason", "reused_from", "unfinished",
-    )  # fmt: skip
-
-    def __init__(self, instance: Instance, unfinished: int) -> None:
-        self.instance = instance
-        self.phase = "waiting"
-        self.reason = ""
-        self.message = ""
-        self.attempt = 0
-        self.nonce = ""
-        self.pid: int | None = None
-        self.failures = 0
-        self.unfinished = unfinished
-        self.ready_at: float | None = None
-        self.after_stop = ""
-        """While stopping: the reason of the cancellation to come, or `restart`."""
-        self.reused_from = ""
-        self.attempts: list[AttemptRecord] = []
-
-    @property
-    def status(self) -> str:
-        """The status that goes with the phase."""
-        return STATUS[self.phase]
-
-    @property
-    def latest(self) -> AttemptRecord | None:
-        """The newest attempt's record (attempt 0 when it ended without any)."""
-        return self.attempts[-1] if self.attempts else None
+from wattle.core.together import Together
 
 
 class Run:
@@ -90,15 +34,15 @@ class Run:
     def __init__(self, spec: RunSpec, instances: Sequence[Instance]) -> None:
         document = spec.document
         self.spec = spec
-        self.workers = [Progress(instance, len(instance.upstream)) for instance in instances]
         self.definitions: dict[str, Worker] = {worker.name: worker for worker in document.workers}
+        self.together = Together(instances, self.definitions)
+        self.workers = [Progress(instance, len(upstream))
+                        for instance, upstream in zip(instances, self.together.upstream, strict=True)]  # fmt: skip
         self.by_name = {instance.name: instance.index for instance in instances}
-        self.downstream: list[list[int]] = [[] for _ in instances]
+        self.downstream = self.together.downstream
         self.groups: dict[str, list[int]] = {}
         self.needed: list[set[str]] = [set() for _ in instances]
         for instance in instances:
-            for upstream in instance.upstream:
-                self.downstream[upstream].append(instance.index)
             for feed in instance.inputs.values():
                 for source, port in feed.sources:
                     self.needed[source].add(port)
@@ -109,6 +53,8 @@ class Run:
         """Per limit class a heap of (order, index); `limit_class` says which class a worker is in."""
         self.open = False
         self.left = len(self.workers)
+        self.ordinary_left = sum(self.together.ordinary)
+        """Unfinished workers for whose sake services run."""
         self.in_flight = 0
         self.stopped = False
         self.cause = ""
@@ -123,6 +69,7 @@ class Run:
         self._effects: list[ev.Effect] = []
         self._at = 0.0
         self._cancelled = ""
+        self._served = False
         self._survivors: set[int] | None = None
 
     # ---- the one way in -------------------------------------------------------------------------------------
@@ -133,6 +80,8 @@ class Run:
         if self.status not in FINAL:
             self._at = event.at
             _RULES[type(event)](self, event)
+            if self.together.has_services and self.open and not (self.ordinary_left or self._served):
+                self._end_services()
         return self._effects
 
     def name_to_indexes(self, name: str) -> list[int]:
@@ -157,8 +106,19 @@ class Run:
     def limit_class(self, index: int) -> str:
         """Workers of one class are under the same limits: those without limits of their own share the class ''."""
         worker = self.definitions[self.workers[index].instance.worker]
+        if index in self.together.gangs:
+            return f"/{self.together.gangs[index][0]}"
         own = worker.max_concurrent is not None or worker.resources != _NO_RESOURCES
         return worker.name if own else ""
+
+    def gang(self, index: int) -> tuple[int, ...]:
+        """The workers that start together with this one, itself among them: those of its gang that are ready."""
+        members = self.together.gangs.get(index)
+        return (index,) if members is None else tuple(i for i in members if self.workers[i].phase == "ready")
+
+    def definition(self, index: int) -> Worker:
+        """The worker that this instance is of."""
+        return self.definitions[self.workers[index].instance.worker]
 
     def attempts_allowed(self, index: int) -> int:
         """How many attempts count before the worker has failed."""
@@ -282,8 +242,12 @@ class Run:
                 self._close_attempt(progress, "cancelled", "stopped", "restarted")
                 self._make_ready(progress)
                 return
-            self._close_attempt(progress, "cancelled", progress.after_stop, message)
-            self._finish(progress, "cancelled", progress.after_stop, message)
+            if progress.after_stop == "served":
+                self._close_attempt(progress, "completed", "", "")
+                self._finish(progress, "completed", "")
+            else:
+                self._close_attempt(progress, "cancelled", progress.after_stop, message)
+                self._finish(progress, "cancelled", progress.after_stop, message)
         elif not reason:
             self._close_attempt(progress, "completed", "", "")
             self._finish(progress, "completed", "")
@@ -308,6 +272,8 @@ class Run:
         if not self.cause:
             self.cause, self.reason = progress.instance.name, reason
         self._finish(progress, "failed", reason, message)
+        self._end_all((self.workers[i] for i in self.together.gangs.get(progress.instance.index, ())),
+                      "upstream-failed")  # fmt: skip
         if self.spec.document.on_failure == "stop":
             self._end_rest(progress)
 
@@ -324,14 +290,24 @@ class Run:
     def _cleanup_workers(self) -> set[int]:
         """Workers with `when: ended | failed`, and all below them: a failure does not end these."""
         if self._survivors is None:
-            todo = [p.instance.index for p in self.workers if self._definition(p).when != "completed"]
-            self._survivors = set(todo)
-            while todo:
-                for below in self.downstream[todo.pop()]:
-                    if below not in self._survivors:
-                        self._survivors.add(below)
-                        todo.append(below)
+            last = [p.instance.index for p in self.workers if self._definition(p).when != "completed"]
+            self._survivors = self.together.below(last)
         return self._survivors
+
+    def _end_services(self) -> None:
+        """Nobody is left to serve: services end, with their grace, as completed."""
+        self._served = True
+        for progress in self.workers:
+            if not self._definition(progress).service or progress.phase in FINAL:
+                continue
+            if progress.phase in {"starting", "running"}:
+                self._begin_stop(progress, "served")
+            elif progress.phase == "stopping":
+                if progress.after_stop == "restart":
+                    progress.after_stop = "served"
+            else:
+                self._finish(progress, "cancelled", "not-needed")
+        self._close_when_done()
 
     def _end_all(self, workers: Iterable[Progress], reason: str) -> None:
         for progress in workers:
@@ -360,6 +336,7 @@ class Run:
             progress.reason, progress.message = reason, message
             self._move(progress, phase)
             self.left -= 1
+            self.ordinary_left -= self.together.ordinary[progress.instance.index]
             if phase == "cancelled" and reason != "not-needed" and not self._cancelled:
                 self._cancelled = reason
             if not progress.attempts:
@@ -367,6 +344,10 @@ class Run:
                     run=self.spec.id, worker=progress.instance.name, group=progress.instance.group, status=phase,
                     phase=phase, reason=reason, message=message, ended_at=self._at,
                 ))  # fmt: skip
+            if phase != "completed":
+                todo += [(self.workers[i], "cancelled", "upstream-failed", "")
+                         for i in self.together.gangs.get(progress.instance.index, ())
+                         if self.workers[i].phase in {"waiting", "ready"}]  # fmt: skip
             for index in self.downstream[progress.instance.index]:
                 below = self.workers[index]
                 below.unfinished -= 1
@@ -386,7 +367,8 @@ class Run:
 
     def _verdict(self, progress: Progress) -> str:
         """Why a worker whose upstreams have all ended must not run; empty when it may."""
-        phases = {self.workers[i].phase for i in progress.instance.upstream}
+        upstream = self.together.upstream[progress.instance.index]
+        phases = {self.workers[i].phase for i in upstream}
         when = self._definition(progress).when
         if when == "ended":
             return ""
@@ -395,7 +377,7 @@ class Run:
         if phases <= {"completed"}:
             return ""
         idle = all(self.workers[i].phase == "completed" or self.workers[i].reason == "not-needed"
-                   for i in progress.instance.upstream)  # fmt: skip
+                   for i in upstream)  # fmt: skip
         return "not-needed" if idle else "upstream-failed"
 
     def _close_when_done(self) -> None:
@@ -468,10 +450,16 @@ class Run:
 
     def check(self) -> None:
         """Walk the invariants; tests call this after every event."""
+        assert self.ordinary_left == sum(
+            ordinary and p.phase not in FINAL for p, ordinary in zip(self.workers, self.together.ordinary, strict=True))
+        for members in self.together.gangs.values():
+            waiting = {self.workers[i].phase for i in members} & {"waiting", "ready"}
+            assert len(waiting) < 2, "some of a gang wait while others are ready"
         assert self.left == sum(p.phase not in FINAL for p in self.workers)
         assert self.in_flight == sum(p.phase in IN_FLIGHT for p in self.workers)
         for progress in self.workers:
-            unfinished = sum(self.workers[i].phase not in FINAL for i in progress.instance.upstream)
+            upstream = self.together.upstream[progress.instance.index]
+            unfinished = sum(self.workers[i].phase not in FINAL for i in upstream)
             assert progress.unfinished == unfinished, progress.instance.name
             if self.open and progress.phase == "waiting":
                 assert unfinished > 0, f"{progress.instance.name} waits for nothing"

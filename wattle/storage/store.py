@@ -23,8 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from wattle.core.errors import StorageError
 from wattle.core.names import fold
+from wattle.core.progress import FINAL
 from wattle.core.records import AttemptRecord, Batch, EventRecord, JournalMark, RunHead, RunRecord, WorkflowRecord
-from wattle.core.run import FINAL
 from wattle.storage import rows, schema, sqlite
 from wattle.storage.faults import explain, told
 from wattle.storage.statements import Statements

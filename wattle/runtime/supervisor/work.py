@@ -109,6 +109,7 @@ class Work:
     def add(self, launches: list[dict[str, Any]]) -> None:
         """Queue these, but for those that were ever queued."""
         queued = {task.nonce for task in self.queue}
+        slotless = False
         for launch in launches:
             if launch["nonce"] in self.journal.nonces or launch["nonce"] in queued:
                 continue
@@ -119,6 +120,9 @@ class Work:
                 self._note("N", task, message=beyond)
                 continue
             self.queue.append(task)
+            slotless |= "slots" not in launch.get("limits", {})
+        if slotless:  # who takes no slot waits for nobody, so nobody may stand before it
+            self.queue = deque(sorted(self.queue, key=lambda task: "slots" in task.launch.get("limits", {})))
 
     def _start_what_fits(self) -> None:
         if not self.queue or (self.journal.trouble and time.monotonic() < self._start_at):
@@ -128,12 +132,14 @@ class Work:
         full: set[str] = set()
         while self.queue and "slots" not in full:
             task = self.queue.popleft()
-            blocked = self._counters.blocked(task.launch.get("limits", {}))
+            limits = task.launch.get("limits", {})
+            # Who waits for a counter is not overtaken there: large shares come to their turn, gangs stay together.
+            blocked = (next(filter(full.__contains__, limits), "") if full else "") or self._counters.blocked(limits)
             if blocked:
                 kept.append(task)
                 full.add(blocked)
                 continue
-            self._counters.take(task.launch.get("limits", {}))
+            self._counters.take(limits)
             self._note("P", task, **{name: task.launch[name] for name in KEPT if name in task.launch})
             started.append(task)
         self.queue.extendleft(reversed(kept))
