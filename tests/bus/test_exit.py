@@ -19,6 +19,7 @@ BEGIN = """
 import os, signal, sys, threading, time
 from wattle.bus.keys import Keys
 from wattle.bus.zenoh import open_client
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it
 session = open_client(sys.argv[1])
 keys = Keys(session.hub)
 heard = []

@@ -25,6 +25,8 @@ ROLES = ("coordinator", "kernel", "worker")
 ASK = "ask the coordinator for a new one"
 LEASE_MS = 3000
 """A frozen session is noticed after the lease that it announced itself."""
+OPEN_MS = 3000
+"""A router that takes a connection and says nothing for so long is not there."""
 _LOOPBACK = re.compile(r"tcp/(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d{1,5}")
 _UNIX = "unixsock-stream/"
 _TLS = re.compile(r"tls/[^/?#]+:\d{1,5}")
@@ -127,6 +129,7 @@ def client_config(connection: Connection) -> dict[str, Any]:
         "connect": {"endpoints": list(connection.endpoints), "timeout_ms": 0, "exit_on_failure": True,
                     "retry": {"period_init_ms": 50, "period_max_ms": 500, "period_increase_factor": 2}},
         **quiet(),
-        "transport": {"link": link, "shared_memory": {"enabled": False},
+        "transport": {"unicast": {"open_timeout": OPEN_MS, "accept_timeout": OPEN_MS}, "link": link,
+                      "shared_memory": {"enabled": False},
                       "auth": {"usrpwd": {"user": connection.user, "password": connection.password}}},
     }  # fmt: skip
