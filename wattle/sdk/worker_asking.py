@@ -7,12 +7,13 @@ is there.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from wattle.bus.zenoh import Reply, Session
-from wattle.core.errors import InvalidRequest
+from wattle.core.errors import InvalidRequest, WattleError
 from wattle.core.names import name_flaw
 from wattle.sdk.worker_encoding import decode, encode
 from wattle.sdk.worker_errors import RequestFailed, RequestTimeout, WorkerUnreachable
@@ -83,9 +84,12 @@ class Question:
         self._losses, self._alive, self._replies = self._presence.losses, self._presence.alive, replies
         self._asked += 1
         self._last = time.monotonic()
-        with self._gate:  # the bus's own timeout is a little longer: whose end it is would not be known
-            return self._session.ask(self._key, self._payload, take, lambda: take(NOBODY), self.left + AGAIN_SECONDS,
-                                     encoding=self._encoding)  # fmt: skip
+        def send() -> Callable[[], None]:
+            with self._gate:  # the bus's own timeout is a little longer: whose end it is would not be known
+                return self._session.ask(self._key, self._payload, take, lambda: take(NOBODY),
+                                         self.left + AGAIN_SECONDS, encoding=self._encoding)  # fmt: skip
+
+        return _outside_main(send)
 
     def found(self) -> Reply | object | None:
         """What has become of it; None as long as nothing has."""
@@ -142,6 +146,28 @@ class Question:
                                      "is the name of the service right?")  # fmt: skip
         return WorkerUnreachable(f"{self.address} does not answer: {who} was not on the bus for {self._timeout:g} s",
                                  "is it running? it must serve before it is asked")  # fmt: skip
+
+
+def _outside_main(send: Callable[[], Callable[[], None]]) -> Callable[[], None]:
+    """Call it in a thread that no signal strikes. An empty answer is told while the question is being sent, in the
+    same thread; Ctrl-C in the middle of that would be swallowed by the bus, and the answer with it."""
+    if threading.current_thread() is not threading.main_thread():
+        return send()
+    sent: list[Callable[[], None]] = []
+    failed: list[WattleError] = []
+
+    def run() -> None:
+        try:
+            sent.append(send())
+        except WattleError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="wattle question", daemon=True)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return sent[0]
 
 
 def parts(address: str) -> tuple[str, str]:
