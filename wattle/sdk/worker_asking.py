@@ -162,7 +162,7 @@ def _outside_main(send: Callable[[], Callable[[], None]]) -> Callable[[], None]:
         except WattleError as error:
             failed.append(error)
 
-    thread = threading.Thread(target=run, name="wattle question", daemon=True)
+    thread = threading.Thread(target=run, name="wattle-question", daemon=True)
     thread.start()
     thread.join()
     if failed:
