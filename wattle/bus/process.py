@@ -46,8 +46,10 @@ ENDING_SECONDS = 4.0
 LOOK_SECONDS = 0.25
 """How often a router that somebody else started is looked for."""
 PATIENCE = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds before each further start of a router that does not live long."""
+"""Seconds before each further start of a router that does not come up, or not for long."""
 LONG_LIFE_SECONDS = 3.0
+KILLED = 3
+"""How far patience goes with routers that did come up: somebody is killing them."""
 LONGEST_PATH = 100
 
 
@@ -253,7 +255,7 @@ class RouterProcess:
                 await self._gone.wait()
                 self.up = False
                 self.state = "The bus died and is being started again."
-                failures = 0 if loop.time() - begun > LONG_LIFE_SECONDS else failures + 1
+                failures = 0 if loop.time() - begun > LONG_LIFE_SECONDS else min(failures + 1, KILLED)
             await asyncio.sleep(PATIENCE[min(failures, len(PATIENCE)) - 1] if failures else 0.0)
             port = self.ready.get("port")
             try:
