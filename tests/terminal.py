@@ -79,8 +79,9 @@ class Terminal:
         return path.read_text().splitlines() if path.exists() else []
 
     def close(self) -> None:
-        """End coordinator, supervisor and commands."""
-        self.wattle("down", "--stop-runs")
+        """End coordinator, supervisor, workers and commands."""
+        if (self.home / "holder.json").exists() or any(running(pid) for pid in self._left()):
+            self.wattle("down", "--stop-runs")
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
@@ -96,6 +97,14 @@ class Terminal:
             except (OSError, ValueError, KeyError, IndexError):
                 continue
         return found
+
+
+def running(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def with_suppressed_kill(pid: int) -> None:

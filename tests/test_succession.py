@@ -336,3 +336,15 @@ def test_two_at_once_on_a_bare_machine_meet_at_the_port(terminal: Terminal) -> N
     second = bare(terminal, "attach", "gated")
     out, _ = first.communicate(timeout=30)
     assert (first.returncode, second.returncode) == (0, 0), out + second.stdout + second.stderr
+
+
+def test_down_with_stop_runs_stops_what_rests_without_a_coordinator(terminal: Terminal) -> None:
+    terminal.environment["WATTLE_ON_EXIT"] = "pause"
+    begin_background(terminal)
+    pids = [worker["pid"] for worker in terminal.status("gated")["workers"] if worker["pid"]]
+    os.kill(terminal.holder()["pid"], signal.SIGKILL)
+    wait_until(lambda: terminal.wattle("down").stdout.startswith("Nobody"), 20)
+    assert all(os.path.exists(f"/proc/{pid}") for pid in pids)
+    assert terminal.wattle("down", "--stop-runs").returncode == 0
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 20)
+    assert terminal.status("gated")["status"] == "cancelled"

@@ -204,7 +204,9 @@ def bring_down(settings: Settings, *, force: bool = False, stop_runs: bool = Fal
     if not succession.answers(settings):
         if succession.is_held(settings):
             raise succession.hangs(settings)
-        return "Nobody coordinates here."
+        if not stop_runs or not _unfinished(settings):
+            return "Nobody coordinates here."
+        _bring_up(settings, succession.PASSING_IDLE).close()
     with succession.client(settings) as client:
         message: str = client.ask("hand_over", stop_runs=stop_runs)["message"]
     for _ in range(int(succession.PATIENCE / succession.PAUSE)):
@@ -212,6 +214,14 @@ def bring_down(settings: Settings, *, force: bool = False, stop_runs: bool = Fal
             break
         time.sleep(succession.PAUSE)
     return message
+
+
+def _unfinished(settings: Settings) -> int:
+    """How many runs rest without a coordinator; their workers may be alive."""
+    if not settings.database_exists():
+        return 0
+    with _look_up(settings).client as client:
+        return int(client.ask("get_health")["unfinished_runs"])
 
 
 def serve_background(settings: Settings, idle: float | None = None) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,4 +26,6 @@ def begin(tmp_path: Path, terminal: Terminal) -> Iterator[Begin]:
 
     yield start
     for server in begun:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.end()
         server.close()

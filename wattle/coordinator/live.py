@@ -6,10 +6,14 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from collections.abc import Mapping
 
 from wattle.core.launch import Launcher
 from wattle.core.records import RunRecord
 from wattle.core.run import Run
+
+PATIENCE = 30.0
+"""Seconds for stopped runs to end before a coordinator leaves."""
 
 
 class LiveRun:
@@ -49,6 +53,16 @@ class LiveRun:
             counts=run.counts(), overhead=overhead,
         )  # fmt: skip
         return self.record
+
+
+async def all_closed(runs: Mapping[int, LiveRun], patience: float = PATIENCE) -> None:
+    """Until no run is unfinished, or patience is over: what ignores its signals must not hold a leaving coordinator."""
+    async def wait() -> None:
+        while runs:  # noqa: ASYNC110  the last close has no event of its own
+            await asyncio.sleep(0.02)
+
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(wait(), patience)
 
 
 class News:

@@ -21,7 +21,7 @@ from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.definitions import check_match, check_owner, read_document, saved
 from wattle.coordinator.feed import Feed
 from wattle.coordinator.history import History
-from wattle.coordinator.live import LiveRun, Watcher
+from wattle.coordinator.live import LiveRun, Watcher, all_closed
 from wattle.coordinator.logedge import Edges, LogView
 from wattle.coordinator.pruning import Pruner
 from wattle.core import events as ev
@@ -369,7 +369,7 @@ class Service:
             driver = self._driver()
             for live in list(driver.runs.values()):
                 driver.post(live.run.spec.id, ev.StopRequested(at=driver.clock.now()))
-            await driver.settled()
+            await all_closed(driver.runs)
         return rp.Done(message=self._hand_over(request))
 
     # ---- what the methods share -----------------------------------------------------------------------------
