@@ -31,7 +31,8 @@ from wattle.sdk.worker_encoding import decode, encode
 from wattle.sdk.worker_streams import Subscription
 
 KEYS = Keys(HUB)
-START = "import sys, time, os, threading\nfrom wattle import worker\n"
+START = ("import signal, sys, time, os, threading\nfrom wattle import worker\n"
+         "signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been ignored by who began the tests\n")
 
 
 @pytest.fixture(scope="module")
