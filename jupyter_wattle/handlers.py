@@ -19,7 +19,7 @@ from tornado.web import HTTPError, RequestHandler
 from jupyter_wattle.access import RUNS, KernelUser, resources
 from jupyter_wattle.page import Page
 from wattle import __version__
-from wattle.core.errors import Forbidden, InvalidRequest, WattleError
+from wattle.core.errors import Forbidden, InvalidRequest
 from wattle.core.operations import READ
 from wattle.web.documents import METRICS, DocumentHandler, Documents, document_routes
 from wattle.web.forward import forward
@@ -81,7 +81,6 @@ class Guarded(APIHandler):
             if not await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, resource)):
                 raise Forbidden(f"You have no right to {action} {resource}.", "ask who runs this Jupyter server")
 
-
     async def hand_on(self, way: Way) -> None:
         """Answer with what the coordinator says that was joined."""
         target = self.request.uri.removeprefix(self.base_url.rstrip("/"))
@@ -134,7 +133,7 @@ class GuardedOperation(OperationHandler, Guarded):
             await asyncio.sleep(LOGIN_SECONDS)
             try:
                 await self.recheck()
-            except WattleError:
+            except Exception:  # noqa: BLE001  who cannot be asked for is not let on
                 self._drop()
                 return
 

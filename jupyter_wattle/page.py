@@ -76,7 +76,7 @@ class Page(JupyterHandler):
         base = html.escape(self.base_url)
         try:
             self.resident.service()
-            found = await in_thread(self._ask, lambda _late: None)
+            found = await in_thread(self._ask)
         except WattleError as error:
             told = f"<p>{html.escape(error.message)}</p><p>{html.escape(error.hint)}</p>"
             return page(base, f'<div class="box">{told}</div>', nonce, "", fresh=True)

@@ -134,12 +134,12 @@ class Resident:
 
     async def _hold_or_join(self) -> float:
         """One stay; returns the seconds until the next attempt."""
-        await in_thread(lambda: prepare_home(self.settings), _forget)
+        await in_thread(lambda: prepare_home(self.settings))
         hold = await self._take()
         if hold is None:
             self.failure, self.state = None, "joined"
             self._log.info("Wattle joins the coordinator that holds %s", self.settings.home)
-            while not await in_thread(self._is_free, _forget):  # noqa: ASYNC110  another process's life has no event
+            while not await in_thread(self._is_free):  # noqa: ASYNC110  another process's life has no event
                 await asyncio.sleep(LOOK_SECONDS)
             self.state = "starting"
             return 0.0
@@ -173,7 +173,7 @@ class Resident:
         """Host until the end. Raises what keeps the host from beginning."""
         try:
             hold.bind()
-            host = await in_thread(lambda: _make(self.settings, hold), _forget)
+            host = await in_thread(lambda: _make(self.settings, hold))
         except BaseException:
             hold.release()
             raise
@@ -186,7 +186,7 @@ class Resident:
         """The host was told to leave: come back when somebody else comes, or when there is something to write."""
         self._host, self.state = None, "resting"
         self._wanted.clear()
-        while not self._wanted.is_set() and not await in_thread(lambda: succession.answers(self.settings), _forget):
+        while not self._wanted.is_set() and not await in_thread(lambda: succession.answers(self.settings)):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
         self.state = "starting"
@@ -215,7 +215,7 @@ def _make(settings: Settings, hold: Hold) -> Host:
     return Host(settings, hold)
 
 
-async def in_thread(work: Callable[[], T], late: Callable[[T], Any]) -> T:
+async def in_thread(work: Callable[[], T], late: Callable[[T], Any] = lambda _: None) -> T:
     """`work` in a thread of its own, which no exit waits for. Should the caller be gone when it is done, `late` gets
     the result, so that nothing is held by nobody."""
     loop = asyncio.get_running_loop()
@@ -244,7 +244,3 @@ async def in_thread(work: Callable[[], T], late: Callable[[T], Any]) -> T:
 
     threading.Thread(target=run, name="wattle-aside", daemon=True).start()
     return await future
-
-
-def _forget(_result: object) -> None:
-    """Nothing to give back."""
