@@ -146,3 +146,5 @@ async def test_a_router_that_moves_is_followed() -> None:
         bus._reopen()
         await until(lambda: bus._session is not None and bus._session is not before)
         await within(bus.opened.wait())
+        assert bus._session is not None
+        assert bus._session.connected

@@ -168,6 +168,9 @@ async def test_a_reader_that_went_away_does_not_disturb_the_turn(tmp_path: Path)
             await asyncio.sleep(0)
             desk.disk.gate.set()
             await desk.settle()
+            assert reading.cancelled()
+        assert not desk.driver.trouble
+        assert await desk.phases() == {"a": "starting"}
 
 
 async def test_the_sequence_number_is_that_of_the_newest_durable_event(tmp_path: Path) -> None:
@@ -235,6 +238,7 @@ async def test_what_becomes_ready_while_the_disk_is_full_is_launched_when_it_is_
         await until(lambda: desk.live().workers[1].phase == "ready")
         desk.disk.full = 0
         await until(lambda: any(launch.worker == "b" for launch in desk.hands.launched.values()))
+        assert [launch.worker for launch in desk.hands.launched.values()].count("b") == 1
 
 
 @pytest.mark.parametrize("when", ["with what fails", "behind what fails", "while it is full"])
@@ -394,6 +398,7 @@ async def test_a_coordinator_stops_although_the_disk_is_full(tmp_path: Path) -> 
         await until(lambda: desk.driver.trouble)
         async with asyncio.timeout(5):
             await desk.driver.stop()
+        assert desk.driver.stopped
         await asyncio.sleep(0.05)  # a retry that was due would fail the test by its complaint
 
 
@@ -438,7 +443,7 @@ async def test_the_executor_hears_how_many_runs_are_unfinished_and_idleness_is_t
 async def test_the_lag_of_the_loop_is_probed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOP_PROBE_SECONDS", 0.0)
     async with Desk(tmp_path) as desk:
-        await until(lambda: desk.driver.lag > 0)
+        assert 0 < await until(lambda: desk.driver.lag) < 5
 
 
 async def test_launches_keep_every_limit(tmp_path: Path) -> None:

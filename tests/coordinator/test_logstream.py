@@ -290,6 +290,7 @@ async def test_a_follower_that_goes_away_leaves_no_watch_behind() -> None:
     await reader.leave()
     await until(lambda: not writer.logs._grown)
     await until(lambda: len(asyncio.all_tasks()) == 1)
+    assert not writer.logs._grown
 
 
 @pytest.mark.parametrize("position", ["", "1", "1.2", "1.2.3.4", "a.0.0", "1.-1.0", "1.0.٣", "0.0.0", "2.0.0",

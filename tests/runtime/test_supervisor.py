@@ -33,6 +33,25 @@ async def test_the_exit_code_is_the_true_one(code: int) -> None:
         assert 0 < started.at <= ended.at
 
 
+async def test_of_a_gang_nobody_starts_before_there_is_room_for_all_and_slotless_workers_wait_for_nobody() -> None:
+    async with place() as here:
+        await here.connect()
+        gate = here.folder / "gate"
+        busy = f'until [ -e "{gate}" ]; do sleep 0.02; done'
+        here.executor.start([here.shell("busy", busy, cwd=str(here.folder), limits={"slots": (1, 2), "cpus": (1, 2)})])
+        await here.ear.start("busy")
+        for counter in ("slots", "cpus"):
+            lead, follower = {"slots": (1, 2), counter: (2, 2)}, {"slots": (0, 2), counter: (0, 2)}
+            here.executor.start([here.launch(f"lead-{counter}", "true", limits=lead),
+                                 here.launch(f"follower-{counter}", "true", limits=follower)])  # fmt: skip
+        here.executor.start([here.launch("free", "true", limits={})])
+        assert (await here.ear.end("free")).code == 0
+        later = [f"{role}-{counter}" for counter in ("slots", "cpus") for role in ("lead", "follower")]
+        assert [here.ear.kinds(name) for name in later] == [[], [], [], []]
+        gate.touch()
+        assert [(await here.ear.end(name)).code for name in later] == [0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGPIPE])
 async def test_the_signal_that_ended_it_is_told(number: signal.Signals) -> None:
     async with place() as here:

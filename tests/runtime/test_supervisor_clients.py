@@ -142,6 +142,7 @@ async def test_a_supervisor_that_was_killed_with_its_coordinator_starts_it_all_t
         await here.executor.close(goodbye=False)
         here.kill_supervisor()
         await until(came.exists)
+        assert here.ear.kinds("a") == ["WorkerStarted", "WorkerExited"]
 
 
 async def test_a_folder_that_was_made_anew_is_not_touched_by_the_old_supervisor() -> None:

@@ -16,8 +16,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("zenoh")
-
 from tests.bus.buses import HUB, router
 from tests.helpers import DEADLINE, until, wait_until
 from tests.terminal import REPOSITORY

@@ -157,4 +157,5 @@ def test_the_examples_are_what_the_types_take() -> None:
         content = described(operation).get("requestBody", {}).get("content", {}).get("application/json", {})
         if "example" in content:
             given = dict.fromkeys(re.findall(r"\{(\w+)\}", operation.path), "etl")
-            requests.request_for(operation.name, {**content["example"], **given})
+            taken = requests.request_for(operation.name, {**content["example"], **given})
+            assert type(taken).__name__ == operation.request

@@ -214,6 +214,24 @@ def test_a_login_that_ends_ends_its_streams(tmp_path: Path, news: News, monkeypa
         door.do(news.leave())
 
 
+def test_a_login_that_cannot_be_asked_for_ends_its_streams(
+    tmp_path: Path, news: News, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(sse, "RECHECK_BEATS", 2)
+
+    class Unreachable(OperationHandler):
+        async def recheck(self) -> None:
+            raise OSError("the hub is down")
+
+    with opened(tmp_path, lambda: news, handler=Unreachable) as door:
+        with door.stream(EVENTS) as frames, pytest.raises((EOFError, http.client.HTTPException, OSError)):
+            frames.next()
+        wait_until(lambda: news.readers == 0)
+        door.do(news.leave())
+    assert news.readers == 0
+
+
 def test_one_caller_has_so_many_streams_and_no_more(door: Door, news: News) -> None:
     door.do(news.publish())
     with contextlib.ExitStack() as stack:
@@ -359,5 +377,6 @@ def test_a_client_that_reads_nothing_loses_its_connection(
         stuck.sock.sendall(b"GET /api/workers/etl/a/logs/stream HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_until(lambda: len(news.asked) == 1)
         wait_until(lambda: not streams.callers)
+        assert stuck.sock.fileno() >= 0, "it was the server that let go"
         stuck.close()
         door.do(news.leave())

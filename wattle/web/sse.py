@@ -117,9 +117,10 @@ class EventStream:
     async def _check(self, recheck: Callable[[], Awaitable[None]]) -> None:
         try:
             await recheck()
-        except WattleError as error:
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._write(frame("", encode(error.to_dict()), "error")), 1.0)
+        except Exception as error:  # noqa: BLE001  who cannot be asked for is not let on
+            if isinstance(error, WattleError):
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(self._write(frame("", encode(error.to_dict()), "error")), 1.0)
             self._drop()
 
 
