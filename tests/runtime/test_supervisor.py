@@ -40,13 +40,13 @@ async def test_of_a_gang_nobody_starts_before_there_is_room_for_all_and_slotless
         busy = f'until [ -e "{gate}" ]; do sleep 0.02; done'
         here.executor.start([here.shell("busy", busy, cwd=str(here.folder), limits={"slots": (1, 2), "cpus": (1, 2)})])
         await here.ear.start("busy")
-        for counter in ("slots", "cpus"):
+        for counter in ("cpus", "slots"):
             lead, follower = {"slots": (1, 2), counter: (2, 2)}, {"slots": (0, 2), counter: (0, 2)}
             here.executor.start([here.launch(f"lead-{counter}", "true", limits=lead),
                                  here.launch(f"follower-{counter}", "true", limits=follower)])  # fmt: skip
         here.executor.start([here.launch("free", "true", limits={})])
         assert (await here.ear.end("free")).code == 0
-        later = [f"{role}-{counter}" for counter in ("slots", "cpus") for role in ("lead", "follower")]
+        later = [f"{role}-{counter}" for counter in ("cpus", "slots") for role in ("lead", "follower")]
         assert [here.ear.kinds(name) for name in later] == [[], [], [], []]
         gate.touch()
         assert [(await here.ear.end(name)).code for name in later] == [0, 0, 0, 0]
