@@ -269,6 +269,11 @@ class _Builder:
         mark = error.problem_mark or error.context_mark
         if mark is None:
             return Unreadable(f"not YAML: {error}")
+        if "nesting depth" in str(error.problem):  # libyaml 0.2.6 looks ahead and gives up a thousand deep
+            try:
+                _Builder(self.text[: mark.index - 1]).build()  # what stands before that is too deep for us as well
+            except Unreadable as exact:
+                return exact
         lines = self.text.split("\n")
         shown = lines[mark.line] if mark.line < len(lines) else ""
         hint = _hint(shown, str(error.problem))
