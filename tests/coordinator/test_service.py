@@ -21,6 +21,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "validate_document": {"text": "name: new\nworkers: {a: {command: 'true'}}"},
     "get_run": {"workflow": "etl", "number": 1},
     "get_output": {"workflow": "etl", "worker": "a", "port": "t"},
+    "preview_output": {"workflow": "etl", "worker": "a", "port": "t"},
     "delete_worker": {"workflow": "etl", "worker": "b"},
     "follow_events": {"workflow": "etl", "follow": False},
     "follow_all_events": {"follow": False},

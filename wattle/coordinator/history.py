@@ -112,6 +112,11 @@ class History:
                 self._cache.popitem(last=False)
         return record, run
 
+    async def run_of(self, address: str) -> tuple[RunRecord, Run]:
+        """The run that an address means. Raises InvalidRequest, NotFound."""
+        name, number = self.parse(address)
+        return await self.run(name, await self.number(name, number))
+
     def no_worker(self, run: Run, name: str) -> NotFound:
         """The error for a worker that a run does not have."""
         start = name.casefold()[:2]

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import partial
 from typing import TypeVar
 
-from wattle.coordinator import lists, logstream, many, starting, views
+from wattle.coordinator import lists, logstream, many, previews, starting, views
 from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.definitions import check_match, check_owner, read_document, saved
 from wattle.coordinator.feed import Feed
@@ -246,13 +246,15 @@ class Service:
         name, number = self.history.parse(request.workflow)
         if number is None and await self.history.latest(name) == 0:
             return views.graph_view((await self._workflow(name)).document, None)
-        record, run = await self.history.run(name, await self.history.number(name, number))
+        record, run = await self.history.run_of(request.workflow)
         return views.graph_view(record.spec.document, run)
 
     async def get_timeline(self, request: rq.GetTimeline) -> rp.Timeline:
-        name, number = self.history.parse(request.workflow)
-        record, run = await self.history.run(name, await self.history.number(name, number))
+        record, run = await self.history.run_of(request.workflow)
         return await self._look(lambda: views.timeline(record, run))
+
+    async def get_progress(self, request: rq.GetProgress) -> rp.RunProgress:
+        return await previews.progress((await self.history.run_of(request.workflow))[1])
 
     # ---- workers --------------------------------------------------------------------------------------------
 
@@ -271,13 +273,7 @@ class Service:
             progress = live.run.workers[live.run.by_name[found.state.name]]
             if progress.phase in IN_FLIGHT:
                 usage = (await asyncio.to_thread(self.coordinator.executor.usage)).get(progress.nonce)
-        return rp.WorkerMetrics(
-            workflow=found.workflow, name=found.name, cpu_percent=usage.cpu_percent if usage else None,
-            rss=usage.rss if usage else None, processes=usage.processes if usage else None,
-            cpu_user=sum(seen.cpu_user for seen in found.attempts),
-            cpu_system=sum(seen.cpu_system for seen in found.attempts),
-            max_rss=max((seen.max_rss for seen in found.attempts), default=0),
-        )  # fmt: skip
+        return views.metrics(found, usage)
 
     async def start_worker(self, request: rq.StartWorker) -> rp.RunDetail:
         driver = self._driver()
@@ -328,6 +324,9 @@ class Service:
 
     async def get_output(self, request: rq.GetOutput) -> rp.OutputDetail:
         return await self.history.output(request.workflow, request.worker, request.port)
+
+    async def preview_output(self, request: rq.GetOutput) -> rp.OutputPreview:
+        return await asyncio.to_thread(previews.preview, await self.get_output(request))
 
     # ---- events, health, housekeeping -----------------------------------------------------------------------
 

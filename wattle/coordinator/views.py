@@ -14,7 +14,7 @@ from wattle.core.layout import layout
 from wattle.core.models import Workflow
 from wattle.core.places import run_dir
 from wattle.core.progress import FINAL, Progress
-from wattle.core.records import AttemptRecord, RunHead, RunRecord, WorkflowRecord
+from wattle.core.records import AttemptRecord, RunHead, RunRecord, Usage, WorkflowRecord
 from wattle.core.replies import (
     Attempt,
     Graph,
@@ -26,6 +26,8 @@ from wattle.core.replies import (
     RunSummary,
     Timeline,
     TimelineBar,
+    WorkerDetail,
+    WorkerMetrics,
     WorkerState,
     WorkflowDetail,
     WorkflowSummary,
@@ -117,6 +119,17 @@ def attempt(record: AttemptRecord, log: dict[str, str], sizes: dict[str, int]) -
         executable=record.executable, launched_at=record.launched_at, started_at=record.started_at,
         ended_at=record.ended_at, cpu_user=record.cpu_user, cpu_system=record.cpu_system, max_rss=record.max_rss,
         log=log, log_size=sizes,
+    )  # fmt: skip
+
+
+def metrics(found: WorkerDetail, usage: Usage | None) -> WorkerMetrics:
+    """What a worker's attempts cost, and what it takes at this moment."""
+    return WorkerMetrics(
+        workflow=found.workflow, name=found.name, cpu_percent=usage.cpu_percent if usage else None,
+        rss=usage.rss if usage else None, processes=usage.processes if usage else None,
+        cpu_user=sum(seen.cpu_user for seen in found.attempts),
+        cpu_system=sum(seen.cpu_system for seen in found.attempts),
+        max_rss=max((seen.max_rss for seen in found.attempts), default=0),
     )  # fmt: skip
 
 

@@ -189,6 +189,21 @@ class Timeline(Reply, kw_only=True):
     bars: list[TimelineBar]
 
 
+class WorkerProgress(Reply, kw_only=True):
+    """What a running worker said of itself at `at`; `fraction` is from 0 to 1, or None when it only said a text."""
+
+    name: str
+    fraction: float | None
+    text: str
+    at: float
+
+
+class RunProgress(Reply, kw_only=True):
+    """Those running workers that say how far they are."""
+
+    workers: list[WorkerProgress]
+
+
 class Attempt(Reply, kw_only=True):
     attempt: int
     status: str
@@ -295,6 +310,22 @@ class OutputDetail(Reply, kw_only=True):
 
 class OutputList(Reply, kw_only=True):
     outputs: list[OutputDetail]
+
+
+class OutputPreview(Reply, kw_only=True):
+    """What an output begins with. `kind` is `text`, `json` (whole and valid), `image` (whole, in `base64`, of the type
+    `media`), `binary` (its first bytes in `base64`), `folder` (its names) or `missing`."""
+
+    address: str
+    port: str
+    path: str
+    exists: bool
+    size: int
+    kind: str
+    media: str = ""
+    text: str | None = None
+    base64: str | None = None
+    truncated: bool = False
 
 
 class EventLine(Reply, kw_only=True):

@@ -138,6 +138,10 @@ class GetGraph(Request, kw_only=True):
     workflow: str
 
 
+class GetProgress(Request, kw_only=True):
+    workflow: str
+
+
 class GetTimeline(Request, kw_only=True):
     workflow: str
 

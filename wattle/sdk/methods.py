@@ -108,6 +108,9 @@ class Methods:
     def get_graph(self, workflow: str) -> replies.Graph:
         return self._one("get_graph", workflow=workflow)
 
+    def get_progress(self, workflow: str) -> replies.RunProgress:
+        return self._one("get_progress", workflow=workflow)
+
     def get_timeline(self, workflow: str) -> replies.Timeline:
         return self._one("get_timeline", workflow=workflow)
 
@@ -149,6 +152,9 @@ class Methods:
 
     def get_output(self, workflow: str, worker: str, port: str) -> replies.OutputDetail:
         return self._one("get_output", workflow=workflow, worker=worker, port=port)
+
+    def preview_output(self, workflow: str, worker: str, port: str) -> replies.OutputPreview:
+        return self._one("preview_output", workflow=workflow, worker=worker, port=port)
 
     def follow_events(self, workflow: str, *, after: int = 0, follow: bool = True) -> Iterator[replies.EventLine]:
         return self._many("follow_events", workflow=workflow, after=after, follow=follow)
