@@ -13,7 +13,7 @@ import os
 import sys
 import time
 
-from wattle.cli.grammar import is_file, parse
+from wattle.cli.grammar import parse
 from wattle.cli.render import document_error_text, error_text
 from wattle.cli.style import Style
 from wattle.core.errors import DocumentError, InternalError, NotAvailable, WattleError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wattle.cli.documents import Document
-    from wattle.cli.session import Verb
     from wattle.settings import Settings
 
 LEFT = 130
@@ -85,50 +84,15 @@ def _run(words: list[str]) -> int:
 
         return serve_background(settings, args.idle)
     from wattle.cli.session import Session
+    from wattle.cli.verbs import verb_of
 
     session = Session(settings, args, Style(sys.stdout, os.environ, time.time, color=args.color), os.environ)
     try:
-        return _verb(args)(session)
+        return verb_of(args)(session)
     except DocumentError as error:
         return _tell(error, words, session.document)
     finally:
         session.close()
-
-
-def _verb(args: Namespace) -> Verb:
-    """The function of a verb, from the module that has what it needs: every verb pays for its own imports only."""
-    verb, target = args.verb, getattr(args, "target", "")
-    if verb in {"graph", "gantt"} and args.out is not None:
-        from wattle.cli import paper
-
-        return paper.graph if verb == "graph" else paper.gantt
-    if verb == "export" or (verb in {"plan", "graph"} and (target is None or is_file(target))):
-        from wattle.cli import unsaved
-
-        return {"export": unsaved.export, "plan": unsaved.plan, "graph": unsaved.graph}[verb]
-    if verb == "logs":
-        from wattle.cli.logs import logs
-
-        return logs
-    if verb in {"up", "down", "doctor"}:
-        from wattle.cli import house
-
-        return house.VERBS[verb]
-    if verb in {"graph", "gantt"}:
-        from wattle.cli import sketching
-
-        return sketching.VERBS[verb]
-    if verb in {"status", "list", "show", "runs", "events", "get"}:
-        from wattle.cli import looking
-
-        return looking.VERBS[verb]
-    if verb in {"validate", "create", "import", "delete", "init", "new", "prune"}:
-        from wattle.cli import keeping
-
-        return keeping.VERBS[verb]
-    from wattle.cli import running
-
-    return running.VERBS[verb]
 
 
 def _settings(flags: dict[str, str | None]) -> Settings:
