@@ -233,6 +233,14 @@ class Desk:
         self.hands.exited(nonce, code, **fields)
         await self.settle()
 
+    async def start(self, worker: str) -> None:
+        """The newest attempt of a worker starts, and its folders are made, as the supervisor does."""
+        nonce = self.hands.nonce(worker)
+        for folder in self.hands.launched[nonce].directories:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        self.hands.started(nonce)
+        await self.settle()
+
     async def produce(self, worker: str, **texts: str) -> dict[str, Path]:
         """The newest attempt of a worker writes its outputs, which the supervisor sees, and ends well."""
         launch = self.hands.launched[self.hands.nonce(worker)]

@@ -22,13 +22,14 @@ FIELDS: dict[str, dict[str, Any]] = {
     "get_run": {"workflow": "etl", "number": 1},
     "get_output": {"workflow": "etl", "worker": "a", "port": "t"},
     "preview_output": {"workflow": "etl", "worker": "a", "port": "t"},
+    "put_output": {"workflow": "etl", "worker": "a", "port": "v", "value": 1},
     "delete_worker": {"workflow": "etl", "worker": "b"},
     "follow_events": {"workflow": "etl", "follow": False},
     "follow_all_events": {"follow": False},
     "hand_over": {"rank": "server"},
     "start_workflow": {"workflow": "etl"},
 }
-ACTIVE = {"stop_workflow", "stop_worker", "restart_worker"}
+ACTIVE = {"stop_workflow", "stop_worker", "restart_worker", "put_output"}
 
 
 def fields_for(operation: Any) -> dict[str, Any]:
@@ -42,8 +43,10 @@ def fields_for(operation: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 async def test_every_operation_answers_with_the_reply_of_its_row(tmp_path: Path, operation: Any) -> None:
     async with Desk(tmp_path) as desk:
-        await desk.create({"a": {"outputs": ["t"]}, "b": {}})
+        await desk.create({"a": {"outputs": {"t": {"type": "file"}, "v": {"type": "value"}}}, "b": {}})
         await desk.run()
+        if operation.name == "put_output":
+            await desk.start("a")
         if operation.name not in ACTIVE:
             await desk.finish("a")
             await desk.finish("b")

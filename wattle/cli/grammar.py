@@ -9,10 +9,10 @@ operations where it has them. Imports stay cheap: this module is on the path of 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 
+from wattle.cli.values import read_json
 from wattle.cli.words import ALIASES, EXAMPLES, FORMATS, HIDDEN, SHELLS, VERBS, nearest, summary
 from wattle.core.address import Address
 from wattle.core.errors import InvalidRequest
@@ -147,13 +147,9 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not equals or not name:
         raise InvalidRequest(f"--set {text}: a parameter is set as name=value.", "for example: --set day=2026-11-23")
     try:
-        return name, json.loads(value, parse_constant=_not_json)
+        return name, read_json(value)
     except ValueError:
         return name, value
-
-
-def _not_json(word: str) -> NoReturn:
-    raise ValueError(word)
 
 
 def _count(text: str) -> int:
@@ -284,8 +280,15 @@ def _gantt(parser: Parser) -> None:
 
 
 def _get(parser: Parser) -> None:
-    _address(parser, "a worker, or one output of it")
+    _address(parser, "a worker, or one output of it; inside a worker, one of its own ports")
     parser.add_argument("--out", metavar="FILE", help="copy the output there (- is the standard output)")
+    parser.add_argument("--raw", action="store_true", help="a value that is text, without quotes")
+
+
+def _put(parser: Parser) -> None:
+    parser.add_argument("address", metavar="PORT", help="etl/clean/score; inside a worker, its own output: score")
+    parser.add_argument("value", metavar="VALUE", nargs="?", help="JSON, else text; - is the standard input")
+    parser.add_argument("--text", action="store_true", help="it is text, also where it reads as JSON")
 
 
 def _export(parser: Parser) -> None:
@@ -350,7 +353,7 @@ ARGUMENTS: dict[str, Callable[[Parser], None]] = {
     "restart": _address, "rerun": _rerun,
     "status": lambda parser: _address(parser, "a workflow, run or worker; default: all", optional=True),
     "logs": _logs, "list": _list, "show": _address, "runs": _runs, "events": _events, "graph": _graph,
-    "gantt": _gantt, "get": _get,
+    "gantt": _gantt, "get": _get, "put": _put,
     "create": _create, "delete": _address, "export": _export, "import": _create, "prune": _prune,
     "up": _nothing, "down": _down, "serve": _serve, "doctor": _nothing, "completion": _completion, "version": _nothing,
     "coordinator": _coordinator,

@@ -1,14 +1,15 @@
-"""The verbs that look: they ask, and change nothing."""
+"""The verbs that look, and the one that puts a value where they look."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 
 from wattle.cli import render
 from wattle.cli.session import worker_of
-from wattle.core.errors import NotFound
+from wattle.cli.values import shown_value, value_of
+from wattle.core.address import Address
+from wattle.core.errors import InvalidRequest, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,10 +82,24 @@ def get(session: Session) -> int:
         session.line(f"Wrote {args.out}.")
         return 0
     if found["type"] == "value":
-        return session.say(found, lambda reply, _style: json.dumps(reply["value"], ensure_ascii=False))
+        return session.say(found, lambda reply, _style: shown_value(reply["value"], raw=args.raw))
     return session.say(found, lambda reply, _style: str(reply["path"]))
+
+
+def put(session: Session) -> int:
+    """One value of a worker that runs."""
+    args = session.args
+    address = Address.parse(args.address)
+    if address.worker is None or address.port is None:
+        raise InvalidRequest(f"{address} is no output: whose value is it?",
+                             f"write WORKFLOW/WORKER/{address.port or address.worker or address.workflow}; "
+                             "alone it means a port inside a worker's own script")  # fmt: skip
+    done = session.ask("write", "put_output", workflow=address.run, worker=address.worker, port=address.port,
+                       value=value_of(args.value, text=args.text))  # fmt: skip
+    return session.say(done, lambda reply, _style: f"Put {reply['address']}: {shown_value(reply['value'])}")
 
 
 VERBS: dict[str, Verb] = {
     "status": status, "list": list_, "show": show, "runs": runs, "events": events, "get": get,
+    "put": put,
 }  # fmt: skip

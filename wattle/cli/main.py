@@ -76,6 +76,10 @@ def _run(words: list[str]) -> int:
         return 0
     if args.verb in {"version", "completion"}:
         return _say(args)
+    if args.verb in {"put", "get"} and "/" not in str(args.address) and "WATTLE_WORKER_NAME" in os.environ:
+        from wattle.cli import inside
+
+        return inside.VERBS[args.verb](args)
     settings = _settings({"home": args.home, "config": args.config})
     if args.verb == "serve":
         return _serve(settings, args)

@@ -37,7 +37,7 @@ def verb_of(args: Namespace) -> Verb:
         from wattle.cli import sketching
 
         return sketching.VERBS[verb]
-    if verb in {"status", "list", "show", "runs", "events", "get"}:
+    if verb in {"status", "list", "show", "runs", "events", "get", "put"}:
         from wattle.cli import looking
 
         return looking.VERBS[verb]

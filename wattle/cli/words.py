@@ -16,6 +16,7 @@ GROUPS: dict[str, str] = {
     "begin": "init new demo validate",
     "run": "run plan attach wait stop start restart rerun",
     "look": "status logs list show runs events graph gantt get",
+    "live": "put",
     "keep": "create delete export import prune",
     "house": "up down serve doctor completion version",
 }
@@ -40,7 +41,11 @@ EXAMPLES: dict[str, str] = {
              "wattle rerun etl --from clean    clean, and all below it",
     "start": "wattle start etl/clean           with the inputs of the latest run that has them",
     "get": "wattle get etl/clean             all outputs of a worker\n"
-           "wattle get etl/clean/table --out table.csv",
+           "wattle get etl/clean/table --out table.csv\n"
+           "wattle get rate                  in a worker's script: an input, or its own output",
+    "put": "wattle put score 0.93             in a worker's script: its own output\n"
+           "date | wattle put when -          from the standard input\n"
+           "wattle put etl/clean/score 0.93   from outside, while clean runs",
     "graph": "wattle graph etl                 drawn here\n"
              "wattle graph wattle.yaml --out dag.svg",
     "gantt": "wattle gantt etl@12 --out etl.png",

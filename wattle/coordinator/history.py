@@ -198,7 +198,7 @@ class History:
         spec = _spec_of(run, progress, sources)
         declared = run.definitions[progress.instance.worker].outputs
         return rp.OutputList(outputs=[
-            await asyncio.to_thread(_output, run, spec, progress.instance, port, declared[port].type)
+            await asyncio.to_thread(output_detail, run, spec, progress.instance, port, declared[port].type)
             for port in declared
         ])  # fmt: skip
 
@@ -222,7 +222,8 @@ def _spec_of(run: Run, progress: Progress, sources: dict[str, RunSpec]) -> RunSp
     return sources.get(progress.reused_from, run.spec)
 
 
-def _output(run: Run, spec: RunSpec, instance: Instance, port: str, kind: str) -> rp.OutputDetail:
+def output_detail(run: Run, spec: RunSpec, instance: Instance, port: str, kind: str) -> rp.OutputDetail:
+    """An output of type `kind` as it lies there."""
     path = output_path(spec, instance, port)
     detail = rp.OutputDetail(address=f"{run.spec.address}/{instance.name}/{port}", port=port, type=kind, path=path,
                              exists=False)  # fmt: skip

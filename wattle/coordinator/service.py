@@ -16,13 +16,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import partial
 from typing import TypeVar
 
-from wattle.coordinator import lists, logstream, many, previews, starting, views
+from wattle.coordinator import lists, logstream, many, previews, putting, starting, views
 from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.definitions import check_match, check_owner, read_document, saved
 from wattle.coordinator.feed import Feed
 from wattle.coordinator.history import History
 from wattle.coordinator.live import LiveRun, Watcher, all_closed
-from wattle.coordinator.logedge import Edges, LogView
+from wattle.coordinator.logedge import Edges
 from wattle.coordinator.pruning import Pruner
 from wattle.core import events as ev
 from wattle.core import replies as rp
@@ -309,11 +309,11 @@ class Service:
         return await self._rerun(again, key)
 
     async def read_logs(self, request: rq.ReadLogs) -> rp.LogChunks:
-        view = await self._log_view(request.workflow, request.worker)
+        view = await self.history.log_view(request.workflow, request.worker, self.log_root)
         return await asyncio.to_thread(logstream.read, self.logs, view, request)
 
     async def follow_logs(self, request: rq.FollowLogs) -> AsyncIterator[rp.LogChunk]:
-        view = await self._log_view(request.workflow, request.worker)
+        view = await self.history.log_view(request.workflow, request.worker, self.log_root)
         chunks = logstream.follow(self.logs, view, request, self.edges)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
@@ -327,6 +327,9 @@ class Service:
 
     async def preview_output(self, request: rq.GetOutput) -> rp.OutputPreview:
         return await asyncio.to_thread(previews.preview, await self.get_output(request))
+
+    async def put_output(self, request: rq.PutOutput) -> rp.OutputDetail:
+        return await putting.put(self._driver(), self.history, request)
 
     # ---- events, health, housekeeping -----------------------------------------------------------------------
 
@@ -493,7 +496,3 @@ class Service:
 
     def _base(self, environment: dict[str, str] | None) -> dict[str, str]:
         return dict(self._environment) if environment is None else given(environment)
-
-    async def _log_view(self, workflow: str, worker: str) -> LogView:
-        return await self.history.log_view(workflow, worker, self.log_root)
-

@@ -1,13 +1,19 @@
-"""Value outputs: small JSON that a worker left in a file."""
+"""Value outputs: small JSON that a worker left in a file, or that was put into it for the worker."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
+import os
+
 import msgspec
 
-from wattle.core.errors import InvalidRequest
+from wattle.core.errors import InvalidRequest, StorageError
 
 VALUE_LIMIT = 1 << 20
 """Bytes of a value output."""
+_counter = itertools.count()
 
 
 def read_value(path: str) -> object:
@@ -20,3 +26,31 @@ def read_value(path: str) -> object:
         return msgspec.json.decode(data)
     except msgspec.DecodeError:
         return data.decode(errors="replace").rstrip("\n")
+
+
+def encoded(value: object, port: str) -> bytes:
+    """A value as the JSON of its file, just as a worker's own `put` writes it. Raises InvalidRequest."""
+    try:
+        data = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(f"{port} cannot be written as JSON: {error}", "put numbers, texts, lists and objects"
+                             ) from None  # fmt: skip
+    if len(data) > VALUE_LIMIT:
+        raise InvalidRequest(f"{port} is {len(data) / VALUE_LIMIT:.1f} MiB of JSON; a value has at most 1 MiB.",
+                             "make it an output of type file", code="too-large")  # fmt: skip
+    return data
+
+
+def write_value(path: str, data: bytes) -> None:
+    """Put a value's file there: whole, or as it was before. Raises StorageError."""
+    folder, name = os.path.split(path)
+    draft = os.path.join(folder, f".{name}.{os.getpid()}.{next(_counter)}~")
+    try:
+        with open(draft, "xb") as file:
+            file.write(data)
+        os.replace(draft, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise StorageError(f"The value cannot be written: {path}: {error.strerror}.", "is its folder there, and room?"
+                           ) from None  # fmt: skip

@@ -99,6 +99,8 @@ OPERATIONS: tuple[Operation, ...] = (
          "get", "One output: its path, or its value"),
     _row("preview_output", "GET", "/api/workers/{workflow}/{worker}/outputs/{port}/preview", "GetOutput",
          "OutputPreview", READ, "get", "The beginning of an output, by what it is: text, JSON, a picture or bytes"),
+    _row("put_output", "PUT", "/api/workers/{workflow}/{worker}/outputs/{port}", "PutOutput", "OutputDetail", WRITE,
+         "put", "Put a value output of a worker that runs"),
     _row("follow_events", "GET", "/api/workflows/{workflow}/events", "FollowEvents", "EventLine", READ, "events",
          "The events of a workflow from a sequence number on", stream=True),
     _row("follow_all_events", "GET", "/api/wattle/events", "FollowAllEvents", "EventLine", READ, "events",

@@ -202,6 +202,17 @@ class GetOutput(Request, kw_only=True):
     port: str
 
 
+class PutOutput(Request, kw_only=True):
+    """`value` is JSON of at most 1 MiB; the last one that is put before the worker ends well counts. With `attempt`
+    it is for that attempt only."""
+
+    workflow: str
+    worker: str
+    port: str
+    value: Any
+    attempt: Count | None = None
+
+
 class FollowEvents(Request, kw_only=True):
     """`after` is the last sequence number seen; `follow` false ends the stream at the present."""
 

@@ -156,6 +156,10 @@ class Methods:
     def preview_output(self, workflow: str, worker: str, port: str) -> replies.OutputPreview:
         return self._one("preview_output", workflow=workflow, worker=worker, port=port)
 
+    def put_output(self, workflow: str, worker: str, port: str, *, value: Any,
+                   attempt: int | None = None) -> replies.OutputDetail:  # fmt: skip
+        return self._one("put_output", workflow=workflow, worker=worker, port=port, value=value, attempt=attempt)
+
     def follow_events(self, workflow: str, *, after: int = 0, follow: bool = True) -> Iterator[replies.EventLine]:
         return self._many("follow_events", workflow=workflow, after=after, follow=follow)
 

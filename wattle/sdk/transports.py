@@ -60,6 +60,8 @@ ANSWER_WITHIN = 120.0
 SILENCE = 90.0
 """Seconds without even a heartbeat until a stream counts as broken."""
 
+_NULLABLE = {"put_output": ("value",)}
+"""Fields in which nothing is something: everywhere else it is left out."""
 _UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~@")
 _CLASSES = {
     kind.code: kind
@@ -89,7 +91,7 @@ def http_form(operation: str, fields: Mapping[str, Any]) -> tuple[str, str, byte
     for name, value in fields.items():
         if "{" + name + "}" in target:
             target = target.replace("{" + name + "}", percent_encoded(str(value)))
-        elif value is not None:
+        elif value is not None or name in _NULLABLE.get(operation, ()):
             rest[name] = value
     if row.verb in {"POST", "PUT"}:
         return row.verb, target, json.dumps(rest).encode()

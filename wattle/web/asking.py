@@ -23,6 +23,8 @@ DOCUMENT_LIMIT = 9 << 20
 """Bytes of a body that holds a document: 8 MiB of it, and what surrounds it."""
 BODY_LIMIT = 1 << 20
 """Bytes of any other body."""
+VALUE_LIMIT = 7 << 20
+"""Bytes of a body that holds a value of 1 MiB: `\\uXXXX` takes up to six bytes for what is one."""
 DRAIN_LIMIT = 64 << 20
 """A body over its limit is read and dropped, so that its sender hears why; one over this is cut off at once."""
 DEPTH_LIMIT = 32
@@ -33,14 +35,15 @@ IGNORED = frozenset({"_xsrf"})
 RESUMED_BY = {"follow_logs": "position", "follow_many": "position", "follow_events": "after",
               "follow_all_events": "after", "watch_run": "after"}  # fmt: skip
 """The field of each stream that `Last-Event-ID` fills."""
-_DOCUMENTS = frozenset({"create_workflow", "replace_workflow", "validate_document"})
+_LIMITS = {**dict.fromkeys(("create_workflow", "replace_workflow", "validate_document"), DOCUMENT_LIMIT),
+           "put_output": VALUE_LIMIT}  # fmt: skip
 _NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]|\A\.|\A\Z")
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
 def body_limit(operation: Operation | None) -> int:
     """Bytes that this operation's body may have."""
-    return DOCUMENT_LIMIT if operation is not None and operation.name in _DOCUMENTS else BODY_LIMIT
+    return _LIMITS.get(operation.name, BODY_LIMIT) if operation is not None else BODY_LIMIT
 
 
 async def question(http: HTTPServerRequest, operation: Operation, path: Mapping[str, str],

@@ -75,6 +75,7 @@ EXAMPLES: dict[str, Schema] = {
     "start_workflow": {"params": {}, "jobs": 4},
     "rerun_workflow": {"failed": True},
     "plan_workflow": {"params": {}},
+    "put_output": {"value": 0.93},
     "prune_runs": {"keep": 10, "dry_run": True},
 }
 QUERIES = {"follow_many": {"runs": "etl", "logs": "etl/clean"}}

@@ -32,7 +32,7 @@ _BY_STATUS = {
     401: ("unauthorized", "nobody is logged in", "send a token, or log in"),
     404: ("not-found", "there is nothing at this path", "the paths are listed in /api/wattle/openapi.json"),
     405: ("method-not-allowed", "this path does not know this method", "the Allow header lists what it knows"),
-    413: ("too-large", "the body is too large", "a document may have 8 MiB, everything else 1 MiB"),
+    413: ("too-large", "the body is too large", "a document may have 8 MiB, a value and everything else 1 MiB"),
     415: ("unsupported-media-type", "the body must be JSON", "send Content-Type: application/json"),
     503: ("starting", "the coordinator is starting", "try again in a second"),
 }
