@@ -73,6 +73,19 @@ def test_a_script_is_told_what_is_wrong(inside: Path, monkeypatch: pytest.Monkey
     assert not (inside / "score.json").exists()
 
 
+def test_a_script_says_how_far_it_is(inside: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("WATTLE_RUN_DIR", str(inside))
+    worker_here.forget()
+    assert main(["progress", "40%", "epoch", "4"]) == 0
+    assert json.loads((inside / "clean" / ".progress.json").read_text()) == {"attempt": 1, "fraction": 0.4, "text": "epoch 4"}
+    assert main(["progress", "40"]) == 2
+    assert main(["progress", "half"]) == 2
+    monkeypatch.delenv("WATTLE_WORKER_NAME")
+    worker_here.forget()
+    assert main(["progress", "0.4"]) == 2
+    assert "WATTLE_WORKER_NAME is not set" in capfd.readouterr().err
+
+
 def test_a_script_pays_for_nothing_but_the_standard_library(inside: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "wattle", "put", "score", "1"]
     told = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, env=unmeasured(os.environ))

@@ -113,3 +113,21 @@ async def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         error = await refusal(desk, "put_output", workflow="etl", worker="a", port="score", value=1)
         assert isinstance(error, StorageError)
         assert "No such file or directory" in error.message
+
+
+async def test_how_far_a_worker_is_can_be_said_for_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        reply = await desk.ask("put_progress", workflow="etl", worker="a", fraction=0.4, text=" epoch \n 4")
+        assert (reply.name, reply.fraction, reply.text) == ("a", 0.4, "epoch 4")
+        found = (await desk.ask("get_progress", workflow="etl")).workers
+        assert [(one.name, one.fraction, one.text) for one in found] == [("a", 0.4, "epoch 4")]
+        assert (tmp_path / "wattle-runs" / ".gitignore").read_text() == "*\n"
+        error = await refusal(desk, "put_progress", workflow="etl", worker="a", fraction=0.5, attempt=2)
+        assert error.code == "not-running"
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, "half"])
+async def test_a_fraction_is_between_nothing_and_all(tmp_path: Path, fraction: Any) -> None:
+    async with running(tmp_path) as desk:
+        error = await refusal(desk, "put_progress", workflow="etl", worker="a", fraction=fraction)
+        assert isinstance(error, InvalidRequest)

@@ -22,6 +22,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "get_run": {"workflow": "etl", "number": 1},
     "get_output": {"workflow": "etl", "worker": "a", "port": "t"},
     "preview_output": {"workflow": "etl", "worker": "a", "port": "t"},
+    "put_progress": {"workflow": "etl", "worker": "a", "fraction": 0.5},
     "put_output": {"workflow": "etl", "worker": "a", "port": "v", "value": 1},
     "delete_worker": {"workflow": "etl", "worker": "b"},
     "follow_events": {"workflow": "etl", "follow": False},
@@ -29,7 +30,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "hand_over": {"rank": "server"},
     "start_workflow": {"workflow": "etl"},
 }
-ACTIVE = {"stop_workflow", "stop_worker", "restart_worker", "put_output"}
+ACTIVE = {"stop_workflow", "stop_worker", "restart_worker", "put_output", "put_progress"}
 
 
 def fields_for(operation: Any) -> dict[str, Any]:
@@ -45,7 +46,7 @@ async def test_every_operation_answers_with_the_reply_of_its_row(tmp_path: Path,
     async with Desk(tmp_path) as desk:
         await desk.create({"a": {"outputs": {"t": {"type": "file"}, "v": {"type": "value"}}}, "b": {}})
         await desk.run()
-        if operation.name == "put_output":
+        if operation.name.startswith("put_"):
             await desk.start("a")
         if operation.name not in ACTIVE:
             await desk.finish("a")

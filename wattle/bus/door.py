@@ -31,7 +31,7 @@ from wattle.bus.events import encoded
 from wattle.bus.keys import Keys, parse
 from wattle.bus.zenoh import JSON, Query, Session
 from wattle.core.errors import Conflict, Forbidden, InternalError, InvalidRequest, NotFound, WattleError
-from wattle.core.operations import BY_NAME, READ, Operation
+from wattle.core.operations import BY_NAME, READ, UNRECORDED, Operation
 from wattle.core.requests import request_for
 
 log = logging.getLogger("wattle.bus")
@@ -160,7 +160,7 @@ class Door:
 
     def _recorded(self, asked: Asked) -> None:
         """Tell the audit of what writes or executes."""
-        if not asked.name or BY_NAME[asked.name].access == READ:
+        if not asked.name or BY_NAME[asked.name].access == READ or asked.name in UNRECORDED:
             return
         address = "/".join(str(asked.fields[part]) for part in ("workflow", "worker") if part in asked.fields)
         self._record(BY_NAME[asked.name], address, asked.run, asked.error.code if asked.error else "ok")

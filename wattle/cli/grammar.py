@@ -291,6 +291,21 @@ def _put(parser: Parser) -> None:
     parser.add_argument("--text", action="store_true", help="it is text, also where it reads as JSON")
 
 
+def _fraction(text: str) -> float | None:
+    if text == "-":
+        return None
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise InvalidRequest(f"'{text}' is not a fraction.", "between 0 and 1, or 40%, or - when only a text is known"
+                             ) from None  # fmt: skip
+
+
+def _progress(parser: Parser) -> None:
+    parser.add_argument("fraction", metavar="FRACTION", type=_fraction, help="0 to 1, or 40%%; - when it is not known")
+    parser.add_argument("text", metavar="TEXT", nargs="*", help="a word for people")
+
+
 def _export(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="a saved workflow")
     parser.add_argument("file", metavar="FILE", nargs="?", help="where to; default: the standard output")
@@ -353,7 +368,7 @@ ARGUMENTS: dict[str, Callable[[Parser], None]] = {
     "restart": _address, "rerun": _rerun,
     "status": lambda parser: _address(parser, "a workflow, run or worker; default: all", optional=True),
     "logs": _logs, "list": _list, "show": _address, "runs": _runs, "events": _events, "graph": _graph,
-    "gantt": _gantt, "get": _get, "put": _put,
+    "gantt": _gantt, "get": _get, "put": _put, "progress": _progress,
     "create": _create, "delete": _address, "export": _export, "import": _create, "prune": _prune,
     "up": _nothing, "down": _down, "serve": _serve, "doctor": _nothing, "completion": _completion, "version": _nothing,
     "coordinator": _coordinator,

@@ -41,6 +41,12 @@ def get(args: Namespace) -> int:
     return 0
 
 
+def progress(args: Namespace) -> int:
+    """How far this worker is."""
+    here().progress.report(args.fraction, " ".join(args.text))
+    return 0
+
+
 def _copy(path: str, target: str) -> None:
     with open(path, "rb") as source:
         if target == "-":
@@ -52,4 +58,4 @@ def _copy(path: str, target: str) -> None:
                 copied.write(piece)
 
 
-VERBS: dict[str, Callable[[Namespace], int]] = {"put": put, "get": get}
+VERBS: dict[str, Callable[[Namespace], int]] = {"put": put, "get": get, "progress": progress}

@@ -76,7 +76,8 @@ def _run(words: list[str]) -> int:
         return 0
     if args.verb in {"version", "completion"}:
         return _say(args)
-    if args.verb in {"put", "get"} and "/" not in str(args.address) and "WATTLE_WORKER_NAME" in os.environ:
+    own = args.verb == "progress" or (args.verb in {"put", "get"} and "/" not in str(args.address))
+    if own and ("WATTLE_WORKER_NAME" in os.environ or args.verb == "progress"):
         from wattle.cli import inside
 
         return inside.VERBS[args.verb](args)

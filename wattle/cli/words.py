@@ -16,7 +16,7 @@ GROUPS: dict[str, str] = {
     "begin": "init new demo validate",
     "run": "run plan attach wait stop start restart rerun",
     "look": "status logs list show runs events graph gantt get",
-    "live": "put",
+    "live": "put progress",
     "keep": "create delete export import prune",
     "house": "up down serve doctor completion version",
 }
@@ -46,6 +46,8 @@ EXAMPLES: dict[str, str] = {
     "put": "wattle put score 0.93             in a worker's script: its own output\n"
            "date | wattle put when -          from the standard input\n"
            "wattle put etl/clean/score 0.93   from outside, while clean runs",
+    "progress": "wattle progress 0.4 epoch 4      in a worker's script\n"
+                "wattle progress 40%              without a word",
     "graph": "wattle graph etl                 drawn here\n"
              "wattle graph wattle.yaml --out dag.svg",
     "gantt": "wattle gantt etl@12 --out etl.png",

@@ -1,7 +1,7 @@
-"""Values that somebody puts for a worker while it runs: `put_output`.
+"""Values that somebody puts for a worker while it runs, and how far it is: `put_output`, `put_progress`.
 
-A worker puts its own values by writing their files. This is for those who are not in its process: another program of
-the person, a program in a language that has no library of ours.
+A worker says so of itself by writing the files. This is for those who are not in its process: another program of the
+person, a program in a language that has no library of ours.
 
 Laws: only an output of type `value`, only of one instance, only while its attempt runs. The file is there whole, or as
 it was before. What is put just as the attempt ends may come too late to count, and whoever put it is told so.
@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 
 from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.history import History, output_detail
-from wattle.coordinator.values import encoded, write_value
+from wattle.coordinator.previews import PROGRESS_FILE
+from wattle.coordinator.values import encoded, write_progress, write_value
 from wattle.core.errors import Conflict, InvalidRequest, NotFound
+from wattle.core.places import runs_dir, worker_dir
 from wattle.core.progress import Progress
-from wattle.core.replies import OutputDetail
-from wattle.core.requests import PutOutput
+from wattle.core.replies import OutputDetail, WorkerProgress
+from wattle.core.requests import PutOutput, PutProgress
 from wattle.core.run import Run
 
 STARTING_SECONDS = 2.0
@@ -33,12 +36,7 @@ async def put(driver: Coordinator, history: History, request: PutOutput) -> Outp
     where = f"{run.spec.address}/{progress.instance.name}"
     _check_port(where, request.port, run, progress)
     data = await asyncio.to_thread(encoded, request.value, request.port)
-    await _started(driver, run, progress)
-    attempt = progress.attempt
-    if progress.phase != "running":
-        raise _ended(f"{where} does not run now: it is {progress.phase}.")
-    if request.attempt not in {None, attempt}:
-        raise _ended(f"{where} is in attempt {attempt}, and this was for attempt {request.attempt}.")
+    attempt = await _running(driver, run, progress, request.attempt)
     path = output_detail(run, run.spec, progress.instance, request.port, "value").path
     await asyncio.to_thread(write_value, path, data)
     if (progress.phase, progress.attempt) != ("running", attempt):
@@ -65,6 +63,30 @@ def _check_port(where: str, port: str, run: Run, progress: Progress) -> None:
                              f"its worker writes it; a value is declared as {port}: {{type: value}}")  # fmt: skip
 
 
+async def put_progress(driver: Coordinator, history: History, request: PutProgress) -> WorkerProgress:
+    """Put a progress report. Raises WattleError."""
+    name, number = history.parse(request.workflow)
+    _, run = await history.run(name, await history.number(name, number))
+    progress = _instance(history, run, request.worker)
+    attempt = await _running(driver, run, progress, request.attempt)
+    told = {"attempt": attempt, "fraction": request.fraction, "text": " ".join(request.text.split())}
+    path = f"{worker_dir(run.spec, progress.instance)}/{PROGRESS_FILE}"
+    await asyncio.to_thread(write_progress, runs_dir(run.spec.document), path, json.dumps(told).encode())
+    return WorkerProgress(name=progress.instance.name, fraction=request.fraction, text=str(told["text"]),
+                          at=driver.clock.now())  # fmt: skip
+
+
+async def _running(driver: Coordinator, run: Run, progress: Progress, meant: int | None) -> int:
+    """The attempt that runs. Raises Conflict when none does, or another than the one that is meant."""
+    where = f"{run.spec.address}/{progress.instance.name}"
+    await _started(driver, run, progress)
+    if progress.phase != "running":
+        raise _ended(f"{where} does not run now: it is {progress.phase}.")
+    if meant not in {None, progress.attempt}:
+        raise _ended(f"{where} is in attempt {progress.attempt}, and this was for attempt {meant}.")
+    return progress.attempt
+
+
 async def _started(driver: Coordinator, run: Run, progress: Progress) -> None:
     """Return when an attempt that was sent has started, or has not for a while."""
     live = driver.runs.get(run.spec.id)
@@ -75,4 +97,4 @@ async def _started(driver: Coordinator, run: Run, progress: Progress) -> None:
 
 
 def _ended(message: str) -> Conflict:
-    return Conflict(message, "a value is put while its worker runs", code="not-running")
+    return Conflict(message, "it is put while its worker runs", code="not-running")

@@ -331,6 +331,9 @@ class Service:
     async def put_output(self, request: rq.PutOutput) -> rp.OutputDetail:
         return await putting.put(self._driver(), self.history, request)
 
+    async def put_progress(self, request: rq.PutProgress) -> rp.WorkerProgress:
+        return await putting.put_progress(self._driver(), self.history, request)
+
     # ---- events, health, housekeeping -----------------------------------------------------------------------
 
     async def follow_events(self, request: rq.FollowEvents) -> AsyncIterator[rp.EventLine]:
@@ -472,8 +475,7 @@ class Service:
         return await self._look(lambda: views.detail(record, run, self.history.seq(), self._limit(run)))
 
     async def _live_detail(self, live: LiveRun) -> rp.RunDetail:
-        run = live.run
-        return await self._look(lambda: views.detail(live.record, run, self.history.seq(), self._limit(run)))
+        return await self._look(lambda: views.detail(live.record, live.run, self.history.seq(), self._limit(live.run)))
 
     def _limit(self, run: Run) -> int:
         return self.coordinator.dispatcher.run_limit(run) if self.coordinator else 0

@@ -54,3 +54,14 @@ def write_value(path: str, data: bytes) -> None:
             os.unlink(draft)
         raise StorageError(f"The value cannot be written: {path}: {error.strerror}.", "is its folder there, and room?"
                            ) from None  # fmt: skip
+
+
+def write_progress(runs: str, path: str, data: bytes) -> None:
+    """Put a progress file there; its folder is made, and `runs` above it is told to git. Raises StorageError."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with contextlib.suppress(FileExistsError), open(f"{runs}/.gitignore", "x", encoding="ascii") as file:
+            file.write("*\n")
+    except OSError as error:
+        raise StorageError(f"The progress cannot be written: {path}: {error.strerror}.", "is there room?") from None
+    write_value(path, data)

@@ -99,6 +99,8 @@ OPERATIONS: tuple[Operation, ...] = (
          "get", "One output: its path, or its value"),
     _row("preview_output", "GET", "/api/workers/{workflow}/{worker}/outputs/{port}/preview", "GetOutput",
          "OutputPreview", READ, "get", "The beginning of an output, by what it is: text, JSON, a picture or bytes"),
+    _row("put_progress", "PUT", "/api/workers/{workflow}/{worker}/progress", "PutProgress", "WorkerProgress", WRITE,
+         "progress", "Say how far a worker that runs is"),
     _row("put_output", "PUT", "/api/workers/{workflow}/{worker}/outputs/{port}", "PutOutput", "OutputDetail", WRITE,
          "put", "Put a value output of a worker that runs"),
     _row("follow_events", "GET", "/api/workflows/{workflow}/events", "FollowEvents", "EventLine", READ, "events",
@@ -116,6 +118,9 @@ OPERATIONS: tuple[Operation, ...] = (
     _row("hand_over", "POST", "/api/wattle/handover", "HandOver", "Done", EXECUTE, "up down",
          "Give the coordination to another process, or end it"),
 )  # fmt: skip
+
+UNRECORDED = frozenset({"put_progress"})
+"""What is said several times a second, and changes nothing that lasts: it leaves no line in the audit file."""
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 

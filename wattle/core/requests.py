@@ -213,6 +213,16 @@ class PutOutput(Request, kw_only=True):
     attempt: Count | None = None
 
 
+class PutProgress(Request, kw_only=True):
+    """`fraction` is between 0 and 1, or null when only a `text` is known. With `attempt` it is for that attempt."""
+
+    workflow: str
+    worker: str
+    fraction: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    text: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    attempt: Count | None = None
+
+
 class FollowEvents(Request, kw_only=True):
     """`after` is the last sequence number seen; `follow` false ends the stream at the present."""
 

@@ -156,6 +156,11 @@ class Methods:
     def preview_output(self, workflow: str, worker: str, port: str) -> replies.OutputPreview:
         return self._one("preview_output", workflow=workflow, worker=worker, port=port)
 
+    def put_progress(self, workflow: str, worker: str, *, fraction: float | None = None, text: str = "",
+                     attempt: int | None = None) -> replies.WorkerProgress:  # fmt: skip
+        return self._one("put_progress", workflow=workflow, worker=worker, fraction=fraction, text=text,
+                         attempt=attempt)  # fmt: skip
+
     def put_output(self, workflow: str, worker: str, port: str, *, value: Any,
                    attempt: int | None = None) -> replies.OutputDetail:  # fmt: skip
         return self._one("put_output", workflow=workflow, worker=worker, port=port, value=value, attempt=attempt)

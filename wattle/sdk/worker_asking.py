@@ -15,7 +15,7 @@ from typing import Any
 from wattle.bus.zenoh import Reply, Session
 from wattle.core.errors import InvalidRequest, WattleError
 from wattle.core.names import name_flaw
-from wattle.sdk.worker_encoding import decode, encode
+from wattle.sdk.worker_encoding import decode
 from wattle.sdk.worker_errors import RequestFailed, RequestTimeout, WorkerUnreachable
 from wattle.sdk.worker_gate import Gate
 from wattle.sdk.worker_streams import Waiting
@@ -48,13 +48,13 @@ class Question:
     """One question to one service: asked, and asked again while nobody can have heard it.
 
     Who asks waits on `waiting` for `found`, in a thread or on an event loop, and gives it to `judge`; unless that has
-    an answer, for `news`, and begins again.
+    an answer, for `news`, and begins again: so do `answered` here and `answered_async`.
     """
 
-    def __init__(self, address: str, data: Any, timeout: float, *, key: str, presence: Presence, session: Session,
-                 gate: Gate) -> None:  # fmt: skip
+    def __init__(self, address: str, payload: bytes, encoding: str, timeout: float, *, key: str, presence: Presence,
+                 session: Session, gate: Gate) -> None:  # fmt: skip
         self.address = address
-        self._payload, self._encoding = encode(data, address)
+        self._payload, self._encoding = payload, encoding
         self._key = key
         self._session = session
         self._gate = gate
@@ -122,8 +122,12 @@ class Question:
 
     def data(self, reply: Reply) -> Any:
         """What an answer says, or its error. Raises LiveError."""
+        return decode(self.checked(reply).payload, reply.encoding, self.address)
+
+    def checked(self, reply: Reply) -> Reply:
+        """An answer that is no error. Raises LiveError."""
         if reply.error is None:
-            return decode(reply.payload, reply.encoding, self.address)
+            return reply
         code, message, hint = (str(reply.error.get(name) or "") for name in ("code", "message", "hint"))
         if code == "timeout":
             raise self._late()
@@ -146,6 +150,21 @@ class Question:
                                      "is the name of the service right?")  # fmt: skip
         return WorkerUnreachable(f"{self.address} does not answer: {who} was not on the bus for {self._timeout:g} s",
                                  "is it running? it must serve before it is asked")  # fmt: skip
+
+
+def answered(question: Question) -> Reply:
+    """Ask, wait in this thread, and ask again until there is an answer; it may be an error. Raises LiveError."""
+    while True:
+        cancel = question.ask()
+        try:
+            found = question.waiting.wait(question.found, question.left)
+        finally:
+            if question.found() is None:
+                cancel()
+        if reply := question.judge(found):
+            return reply
+        if question.waiting.wait(question.news, question.pause):
+            question.judge(NOBODY)
 
 
 def _outside_main(send: Callable[[], Callable[[], None]]) -> Callable[[], None]:

@@ -10,8 +10,9 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from wattle.bus.zenoh import Reply
 from wattle.sdk import worker_live
-from wattle.sdk.worker_asking import NOBODY
+from wattle.sdk.worker_asking import NOBODY, Question
 from wattle.sdk.worker_streams import Waiting
 
 T = TypeVar("T")
@@ -44,6 +45,11 @@ async def request_async(address: str, data: Any = None, *, timeout: float = 5.0)
     """`request` on an event loop. Cancelling it stops waiting for the answer."""
     session = await asyncio.to_thread(worker_live.live)
     question = session.question(address, data, timeout)
+    return question.data(await answered_async(question))
+
+
+async def answered_async(question: Question) -> Reply:
+    """`answered` on an event loop."""
     while True:
         cancel = question.ask()
         try:
@@ -52,7 +58,7 @@ async def request_async(address: str, data: Any = None, *, timeout: float = 5.0)
             if question.found() is None:
                 cancel()
         if reply := question.judge(found):
-            return question.data(reply)
+            return reply
         if await wait_for(question.waiting, question.news, question.pause):
             question.judge(NOBODY)
 

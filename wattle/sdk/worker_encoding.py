@@ -14,9 +14,13 @@ when its data comes, and not before.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from wattle.core.errors import InvalidRequest
 from wattle.sdk.worker_errors import BadMessage
 from wattle.sdk.worker_values import to_json
 
@@ -61,6 +65,44 @@ def decode(payload: bytes, encoding: str, name: str) -> Any:
         raise BadMessage(f"{name}: {len(payload):,} bytes are not {kind}: {error}",
                          "whoever sends them names the wrong encoding") from None  # fmt: skip
     return payload if payload or kind else None
+
+
+def to_line(payload: bytes, encoding: str) -> dict[str, Any]:
+    """The fields of a message for who reads JSON: `data`, or `base64` of bytes that are no JSON and no text. What is
+    not JSON says its `encoding`; bytes that are not what they say are shown as bytes."""
+    kind = encoding.partition(";")[0]
+    try:
+        if kind == JSON:
+            return {"data": json.loads(payload)}
+        if kind in _TEXTS:
+            return {"data": payload.decode(), "encoding": encoding}
+    except (ValueError, RecursionError):
+        pass
+    if not payload and not kind:
+        return {"data": None}
+    return {"base64": base64.b64encode(payload).decode(), "encoding": encoding or BYTES}
+
+
+def from_line(fields: Mapping[str, Any], name: str) -> tuple[bytes, str]:
+    """The bytes and the encoding of `data` or `base64`, and perhaps `encoding`, as `to_line` makes them.
+
+    Raises:
+        InvalidRequest: there are both or neither, or they make no sense together.
+        NotJson: as `encode`.
+    """
+    data, encoded, encoding = fields.get("data"), fields.get("base64"), fields.get("encoding")
+    if encoded is not None and "data" in fields:
+        raise InvalidRequest(f"{name} has `data` and `base64`.", "say one of them")
+    if encoding is not None and not isinstance(encoding, str):
+        raise InvalidRequest(f"{name}: its encoding is no text.", 'as in {"base64": "…", "encoding": "image/png"}')
+    if encoded is not None:
+        try:
+            return base64.b64decode(encoded, validate=True), encoding or BYTES
+        except (TypeError, ValueError, binascii.Error):
+            raise InvalidRequest(f"{name}: `base64` is not Base64.", "encode the bytes, with padding") from None
+    if encoding is not None and encoding.partition(";")[0] in _TEXTS and isinstance(data, str):
+        return data.encode(), encoding
+    return to_json(data, name), JSON
 
 
 def _from_arrow(data: Any) -> bytes:

@@ -89,6 +89,7 @@ class RequestFailed(LiveError):
     """The one who was asked answered with an error. `code`, `message` and `hint` are theirs."""
 
     code = "request-failed"
+    http_status = 502
 
 
 class BadMessage(LiveError):

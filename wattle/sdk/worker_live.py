@@ -22,7 +22,7 @@ from wattle.bus.keys import Keys
 from wattle.bus.zenoh import CLOSE_SECONDS, Closable, Session, open_client
 from wattle.core.errors import InvalidRequest, WattleError
 from wattle.sdk import worker_here
-from wattle.sdk.worker_asking import NOBODY, Presence, Question, check_service, parts
+from wattle.sdk.worker_asking import Presence, Question, answered, check_service, parts
 from wattle.sdk.worker_encoding import END, JSON, encode
 from wattle.sdk.worker_errors import Forked, NoBus
 from wattle.sdk.worker_gate import Ending, Gate
@@ -91,12 +91,8 @@ class Live:
         made = Subscription(address, limit)
         self._own.append(made)
         made.until_closed(lambda: self._own.remove(made))
-        topic = self.keys.service(here.workflow, here.run, worker, service)
-        events = self.keys.events(here.workflow, here.run, worker)
-        with self.gate:
-            for key, heard in ((topic, made.push), (events, made.told)):
-                made.until_closed(self.session.subscribe(key, heard).close)
-            made.until_closed(self.session.ask(events, b"", made.told, lambda: None))
+        made.join(self.session, self.gate, self.keys.service(here.workflow, here.run, worker, service),
+                  self.keys.events(here.workflow, here.run, worker))  # fmt: skip
         return made
 
     def serve(self, service: str, handler: Callable[[Any], Any], threads: int) -> None:
@@ -121,8 +117,9 @@ class Live:
         """A question that can be asked."""
         worker, service = parts(address)
         key = self.keys.service(self.here.workflow, self.here.run, worker, service)
-        return Question(address, data, timeout, key=key, presence=self.presence(worker), session=self.session,
-                        gate=self.gate)  # fmt: skip
+        payload, encoding = encode(data, address)
+        return Question(address, payload, encoding, timeout, key=key, presence=self.presence(worker),
+                        session=self.session, gate=self.gate)  # fmt: skip
 
     def close(self) -> None:
         """Say that the streams have ended, send what is on its way, and let go."""
@@ -278,17 +275,7 @@ def request(address: str, data: Any = None, *, timeout: float = 5.0) -> Any:
         NotJson: JSON cannot hold the question.
     """
     question = live().question(address, data, timeout)
-    while True:
-        cancel = question.ask()
-        try:
-            found = question.waiting.wait(question.found, question.left)
-        finally:
-            if question.found() is None:
-                cancel()
-        if reply := question.judge(found):
-            return question.data(reply)
-        if question.waiting.wait(question.news, question.pause):
-            question.judge(NOBODY)
+    return question.data(answered(question))
 
 
 def serve(service: str, *, threads: int = 1) -> Callable[[Handler], Handler]:

@@ -21,9 +21,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
-from wattle.bus.zenoh import Reply, Sample
+from wattle.bus.zenoh import Reply, Sample, Session
 from wattle.sdk.worker_encoding import END, JSON, decode
 from wattle.sdk.worker_errors import RequestTimeout, WorkerError
+from wattle.sdk.worker_gate import Gate
 
 log = logging.getLogger("wattle.worker")
 QUEUE = 1024
@@ -94,6 +95,13 @@ class Subscription(Iterator[Any]):
         self._place: tuple[bytes, int] = (b"", 0)
         self._undeclare: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
+
+    def join(self, session: Session, gate: Gate, topic: str, events: str) -> None:
+        """Listen to a service on the bus, and to what the coordinator says of its worker. Raises WattleError."""
+        with gate:
+            for key, heard in ((topic, self.push), (events, self.told)):
+                self.until_closed(session.subscribe(key, heard).close)
+            self.until_closed(session.ask(events, b"", self.told, lambda: None))
 
     # ---- from the bus, in its thread --------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ BODY_LIMIT = 1 << 20
 """Bytes of any other body."""
 VALUE_LIMIT = 7 << 20
 """Bytes of a body that holds a value of 1 MiB: `\\uXXXX` takes up to six bytes for what is one."""
+MESSAGE_LIMIT = 8 << 20
+"""Bytes of a message between workers; what is larger is a file."""
 DRAIN_LIMIT = 64 << 20
 """A body over its limit is read and dropped, so that its sender hears why; one over this is cut off at once."""
 DEPTH_LIMIT = 32
@@ -36,7 +38,8 @@ RESUMED_BY = {"follow_logs": "position", "follow_many": "position", "follow_even
               "follow_all_events": "after", "watch_run": "after"}  # fmt: skip
 """The field of each stream that `Last-Event-ID` fills."""
 _LIMITS = {**dict.fromkeys(("create_workflow", "replace_workflow", "validate_document"), DOCUMENT_LIMIT),
-           "put_output": VALUE_LIMIT}  # fmt: skip
+           "put_output": VALUE_LIMIT,
+           **dict.fromkeys(("publish_message", "ask_service", "answer_question"), MESSAGE_LIMIT)}  # fmt: skip
 _NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]|\A\.|\A\Z")
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 

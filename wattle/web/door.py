@@ -22,6 +22,7 @@ from wattle.core.measures import Measures
 from wattle.web.asking import DRAIN_LIMIT
 from wattle.web.documents import Documents, document_routes
 from wattle.web.handlers import Answers, UnknownRoute, routes
+from wattle.web.services import Live, service_routes
 from wattle.web.streams import Streams
 
 
@@ -30,12 +31,13 @@ class PrivateDoor:
 
     def __init__(self, listener: socket.socket, service: Callable[[], Answers | None], token: str | None = None,
                  *, measures: Callable[[], Measures | None] = lambda: None, streams: Streams | None = None,
-                 **options: Any) -> None:  # fmt: skip
-        """`token` guards a listener that is a port; `measures` are the coordinator's numbers; `options` are further
-        arguments of the handlers: `audit`, say."""
+                 live: Callable[[], Live | None] = lambda: None, **options: Any) -> None:  # fmt: skip
+        """`token` guards a listener that is a port; `measures` are the coordinator's numbers; `live` are its hands on
+        the bus; `options` are further arguments of the handlers: `audit`, say."""
         streams = streams or Streams()
         documents = document_routes(service, Documents("", __version__), measures=measures, counted=[streams])
-        rules: list[Any] = [*routes(service, streams=streams, **options), *documents, (r".*", UnknownRoute)]
+        rules: list[Any] = [*routes(service, streams=streams, **options), *documents,
+                            *service_routes(live, streams), (r".*", UnknownRoute)]  # fmt: skip
         application = Application(rules, log_function=lambda _handler: None)
         if token is not None:
             application = Guarded(rules, listener.getsockname()[1], token)

@@ -22,7 +22,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from wattle.core.errors import InvalidRequest, WattleError
-from wattle.core.operations import OPERATIONS, READ, Operation
+from wattle.core.operations import OPERATIONS, READ, UNRECORDED, Operation
 from wattle.web import asking, sse
 from wattle.web.audit import Audit
 from wattle.web.refusals import encode, encoded, refusal, told
@@ -251,6 +251,8 @@ class OperationHandler(RequestHandler):
         """One line in the audit file for what writes or executes; a reply may say what was made."""
         operation = self.operation
         if self.audit is None or self.recorded or operation is None or operation.access == READ:
+            return
+        if operation.name in UNRECORDED:
             return
         self.recorded = True
         try:

@@ -76,6 +76,7 @@ EXAMPLES: dict[str, Schema] = {
     "rerun_workflow": {"failed": True},
     "plan_workflow": {"params": {}},
     "put_output": {"value": 0.93},
+    "put_progress": {"fraction": 0.4, "text": "epoch 4"},
     "prune_runs": {"keep": 10, "dry_run": True},
 }
 QUERIES = {"follow_many": {"runs": "etl", "logs": "etl/clean"}}
