@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wattle.app import connect
+    from wattle.app import connect, flow
     from wattle.core.errors import (
         Conflict,
         DocumentError,
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from wattle.core.models import Worker, Workflow
     from wattle.sdk import worker
     from wattle.sdk.client import Client
+    from wattle.sdk.runs import Run, RunFailed
 
 __all__ = [
     "Client", "Conflict", "DocumentError", "Forbidden", "InternalError", "InvalidRequest", "NotAvailable", "NotFound",
-    "Problem", "StorageError", "Unreachable", "WattleError", "Worker", "Workflow", "__version__", "connect",
-    "worker",
+    "Problem", "Run", "RunFailed", "StorageError", "Unreachable", "WattleError", "Worker", "Workflow", "__version__",
+    "connect", "flow", "worker",
 ]  # fmt: skip
 
 _ERRORS = "wattle.core.errors"
@@ -50,7 +51,10 @@ _HOME = {
     "WattleError": _ERRORS,
     "Worker": "wattle.core.models",
     "Workflow": "wattle.core.models",
+    "Run": "wattle.sdk.runs",
+    "RunFailed": "wattle.sdk.runs",
     "connect": "wattle.app",
+    "flow": "wattle.app",
     "worker": "wattle.sdk",
 }
 """Where a name comes from; a module comes from its package."""
@@ -72,3 +76,17 @@ if not TYPE_CHECKING:  # a type checker is told of the names above, and of no ot
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: object) -> None:
+    """`%load_ext wattle`, the one call upward: to the magics, which need IPython."""
+    from importlib import import_module
+
+    import_module("jupyter_wattle.magics").load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: object) -> None:
+    """`%unload_ext wattle`."""
+    from importlib import import_module
+
+    import_module("jupyter_wattle.magics").unload_ipython_extension(shell)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wattle.host import Host
+    from wattle.sdk.flow import Flow
     from wattle.settings import Settings
 
 LEAVE_WITHIN = 20.0
@@ -69,10 +70,27 @@ def connect(url: str | None = None, *, token: str | None = None, home: str | Non
 
         return Client(UrlTransport(url, token))
     found = connection(load({"home": home}, os.environ), "write").client
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     found.base_dir = os.getcwd()
-    found.environment = {**strip_secrets(os.environ), "PATH": path}
+    found.environment = environment()
     return found
+
+
+def flow(name: str, *, params: Mapping[str, Any] | None = None, **keys: Any) -> Flow:
+    """A workflow in Python: the saved one of this name, or one that is defined here (`wattle/sdk/flow.py`). `keys` are
+    further keys of the document. It belongs to this program's file, or to the notebook that this kernel is of."""
+    from wattle.sdk.flow import Flow
+
+    notebook = os.environ.get("JPY_SESSION_NAME", "")
+    program = getattr(sys.modules.get("__main__"), "__file__", None)
+    source = notebook if notebook.endswith(".ipynb") else os.path.abspath(program) if program else os.getcwd()
+    return Flow(name, connect, params=params, source=source, **keys)
+
+
+def environment() -> dict[str, str]:
+    """What the runs get that this program starts: its own environment without tokens, the folder of its own Python
+    first on PATH."""
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+    return {**strip_secrets(os.environ), "PATH": path}
 
 
 class Remote(NamedTuple):

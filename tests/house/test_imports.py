@@ -33,6 +33,8 @@ LATE_IMPORTS = {
     "wattle/sdk/worker_encoding.py": "tables of pyarrow, for those who send and receive them",
     "wattle/web/documents.py": "the document and Prometheus's library, when somebody asks",
     "jupyter_wattle/__init__.py": "server side and kernel side",
+    "jupyter_wattle/magics.py": "a kernel pays for what is used",
+    "jupyter_wattle/view.py": "the widget, for front ends without our renderer",
 }
 ENVIRONMENT = {
     "wattle/settings.py": "WATTLE_* variables",
@@ -42,6 +44,7 @@ ENVIRONMENT = {
     "wattle/succession.py": "handed on to a background coordinator",
     "jupyter_wattle/app.py": "the server's own, for settings",
     "jupyter_wattle/connection.py": "what kernels and terminals inherit",
+    "jupyter_wattle/kernel/here.py": "the kernel's own",
     "wattle/runtime/supervisor/": "a program of its own",
     "wattle/sdk/worker_here.py": "of a worker's program, which has it from Wattle",
 }
@@ -50,6 +53,7 @@ CLOCK = {
     "wattle/host.py": "the one system clock",
     "wattle/succession.py": "since when somebody holds the lock",
     "jupyter_wattle/app.py": "the stamps of the audit file",
+    "jupyter_wattle/kernel/session.py": "handed on to what shows times to a person",
     "jupyter_wattle/page.py": "how long ago something was, for a person",
     "wattle/runtime/local.py": "the stamp of an attempt that never reached the supervisor",
     "wattle/runtime/inprocess.py": "in place of the supervisor, it stamps starts and exits",

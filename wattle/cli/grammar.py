@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from types import MappingProxyType
 
 from wattle.cli.values import read_json
 from wattle.cli.words import ALIASES, EXAMPLES, FORMATS, HIDDEN, SHELLS, VERBS, nearest, summary
@@ -20,10 +21,13 @@ from wattle.core.errors import InvalidRequest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
     from wattle.core.requests import Format
+
+    More = Mapping[str, tuple[str, str | None, Callable[["Parser"], None]]]
+    """Further verbs: what each is for, examples, its arguments."""
 
 SUFFIXES: dict[str, Format] = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 """File suffixes that make an argument a document, and the format each one means."""
@@ -56,20 +60,21 @@ def _columns() -> int:
         return 80
 
 
-def parse(words: Sequence[str], parser_class: type[Parser] = Parser) -> Namespace:
-    """Read a command. `verb` of the result says which; it is empty when only the overview was asked for.
+def parse(words: Sequence[str], parser_class: type[Parser] = Parser, more: More = MappingProxyType({})) -> Namespace:
+    """Read a command. `verb` of the result says which; it is empty when only the overview was asked for. `more` are
+    verbs that only a kernel has.
 
     Raises `InvalidRequest`, and `SystemExit` (or what `parser_class` makes of it) after printing a help.
     """
-    verb, rest = _verb(list(words))
+    verb, rest = _verb(list(words), more)
     if verb == "help":
-        verb, rest = _verb(rest)
+        verb, rest = _verb(rest, more)
         rest = ["--help"] if verb else rest
     if not verb:
         found = _known(_overview(parser_class), rest, "wattle")
         found.verb = "version" if found.version else ""
         return found
-    parser = parser_for(verb, parser_class)
+    parser = parser_for(verb, parser_class, more)
     if verb == "serve":
         found, found_not = parser.parse_known_args(rest)
         found.passed_on = found_not
@@ -86,14 +91,14 @@ def _overview(parser_class: type[Parser]) -> Parser:
     return parser
 
 
-def parser_for(verb: str, parser_class: type[Parser] = Parser) -> Parser:
+def parser_for(verb: str, parser_class: type[Parser] = Parser, more: More = MappingProxyType({})) -> Parser:
     """The parser of one verb."""
-    examples = EXAMPLES.get(verb)
+    about, examples, arguments = more.get(verb) or (summary(verb), EXAMPLES.get(verb), ARGUMENTS[verb])
     parser = parser_class(
-        f"wattle {verb}", description=summary(verb) + ".", allow_abbrev=False, formatter_class=_Formatter,
+        f"wattle {verb}", description=about + ".", allow_abbrev=False, formatter_class=_Formatter,
         epilog="examples:\n" + "\n".join("  " + line for line in examples.split("\n")) if examples else None,
     )  # fmt: skip
-    ARGUMENTS[verb](parser)
+    arguments(parser)
     _globals(parser)
     return parser
 
@@ -103,7 +108,7 @@ def is_file(text: str) -> bool:
     return text == "-" or "/" in text or "\\" in text or os.path.splitext(text)[1].lower() in SUFFIXES
 
 
-def _verb(words: list[str]) -> tuple[str, list[str]]:
+def _verb(words: list[str], more: More) -> tuple[str, list[str]]:
     """The verb and the other words. Raises `InvalidRequest` when there is no such verb."""
     place = 0
     while place < len(words) and words[place].startswith("-"):
@@ -111,8 +116,8 @@ def _verb(words: list[str]) -> tuple[str, list[str]]:
     if place >= len(words):
         return "", words
     verb = ALIASES.get(words[place], words[place])
-    if verb not in VERBS and verb not in HIDDEN and verb != "help":
-        meant = nearest(words[place], VERBS)
+    if verb not in VERBS and verb not in HIDDEN and verb not in more and verb != "help":
+        meant = nearest(words[place], [*VERBS, *more])
         hint = f"did you mean: wattle {meant}" if meant else "run: wattle --help"
         raise InvalidRequest(f"'{words[place]}' is not a verb of Wattle.", hint)
     return verb, words[:place] + words[place + 1 :]
@@ -184,12 +189,14 @@ def _target(parser: Parser, what: str) -> None:
     parser.add_argument("--format", choices=FORMATS, help="of the document, when the file's name does not say")
 
 
-def _starting(parser: Parser) -> None:
+def starting(parser: Parser) -> None:
+    """The words of whatever starts a run."""
     parser.add_argument("-j", "--jobs", metavar="N", type=_count, help="how many workers at a time, at most")
     parser.add_argument("-d", "--detach", action="store_true", help="start it and come back at once")
 
 
-def _setting(parser: Parser) -> None:
+def setting(parser: Parser) -> None:
+    """The words that set parameters."""
     parser.add_argument("--set", metavar="NAME=VALUE", dest="params", action="append", type=_assignment, default=[],
                         help="a parameter of the workflow; JSON, else text")  # fmt: skip
 
@@ -201,14 +208,14 @@ def _naming(parser: Parser) -> None:
 
 def _run(parser: Parser) -> None:
     _target(parser, "a document (- is the standard input) or a saved workflow")
-    _setting(parser)
-    _starting(parser)
+    setting(parser)
+    starting(parser)
     _naming(parser)
 
 
 def _plan(parser: Parser) -> None:
     _target(parser, "a document or a saved workflow")
-    _setting(parser)
+    setting(parser)
     parser.add_argument("-j", "--jobs", metavar="N", type=_count, help="how many workers at a time, at most")
 
 
@@ -246,6 +253,10 @@ def _events(parser: Parser) -> None:
     parser.add_argument("--after", metavar="N", type=_number, default=0, help="only after this sequence number")
 
 
+def _attach(parser: Parser) -> None:
+    _address(parser, "a run; default: the newest", optional=True)
+
+
 def _stop(parser: Parser) -> None:
     _address(parser, "a run, or one worker of it")
     parser.add_argument("--grace", metavar="DURATION", type=seconds, help="how long to wait before KILL (a run)")
@@ -261,7 +272,7 @@ def _rerun(parser: Parser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--from", metavar="WORKER", dest="from_worker", help="that worker, and all below it")
     what.add_argument("--failed", action="store_true", help="what did not complete, and all below it")
-    _starting(parser)
+    starting(parser)
 
 
 def _runs(parser: Parser) -> None:
@@ -329,7 +340,7 @@ def _new(parser: Parser) -> None:
 
 def _demo(parser: Parser) -> None:
     parser.add_argument("folder", metavar="DIR", nargs="?", default="wattle-demo", help="where to (wattle-demo)")
-    _starting(parser)
+    starting(parser)
 
 
 def _down(parser: Parser) -> None:
@@ -364,7 +375,7 @@ def _nothing(parser: Parser) -> None:
 
 ARGUMENTS: dict[str, Callable[[Parser], None]] = {
     "init": _init, "new": _new, "demo": _demo, "validate": _validate,
-    "run": _run, "plan": _plan, "attach": _address, "wait": _address, "stop": _stop, "start": _start,
+    "run": _run, "plan": _plan, "attach": _attach, "wait": _address, "stop": _stop, "start": _start,
     "restart": _address, "rerun": _rerun,
     "status": lambda parser: _address(parser, "a workflow, run or worker; default: all", optional=True),
     "logs": _logs, "list": _list, "show": _address, "runs": _runs, "events": _events, "graph": _graph,

@@ -36,12 +36,13 @@ def _candidates(verb: str, current: str, settings: Settings) -> list[str]:
         return files
     connection = app.connection(settings, "read")
     try:
-        return files + _addresses(connection.client, current)
+        return files + addresses(connection.client, current)
     finally:
         connection.close()
 
 
-def _addresses(client: Client, current: str) -> list[str]:
+def addresses(client: Client, current: str) -> list[str]:
+    """What an address that was begun may become."""
     head, slash, rest = current.partition("/")
     if slash:
         worker, deeper, _ = rest.partition("/")

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 def run(session: Session) -> int:
     """A document or a saved workflow, followed to its end."""
     args = session.args
-    name = _saved(session, args.target, "write" if args.detach else "run")
+    name = saved(session, args.target, "write" if args.detach else "run")
     return _started(session, partial(
         session.client().ask, "start_workflow", workflow=name, params=dict(args.params), jobs=args.jobs,
         key=os.urandom(16).hex(), environment=session.environment(),
     ))  # fmt: skip
 
 
-def _saved(session: Session, target: str | None, need: str) -> str:
+def saved(session: Session, target: str | None, need: str) -> str:
     """The name of the workflow that is meant; a document is saved first."""
     args = session.args
     if target is not None and not is_file(target):

@@ -11,7 +11,7 @@ import json
 from wattle import app
 from wattle.cli import documents
 from wattle.core.environ import strip_secrets
-from wattle.core.errors import InvalidRequest
+from wattle.core.errors import InvalidRequest, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,8 +87,14 @@ class Session:
 
 
 def run_of(session: Session) -> str:
-    """The run that is meant. Raises `InvalidRequest` when a worker is."""
+    """The run that is meant, the newest of all when none is named. Raises `InvalidRequest` when a worker is, and
+    `NotFound` when there is no run."""
     address = session.args.address
+    if address is None:
+        runs = session.ask("read", "list_all_runs", limit=1)["runs"]
+        if not runs:
+            raise NotFound("There is no run yet.", "wattle demo, or wattle run")
+        return str(runs[0]["address"])
     if address.worker is not None:
         raise InvalidRequest(f"{address} is a worker, and a run is meant.", f"wattle {session.args.verb} {address.run}")
     return str(address.run)

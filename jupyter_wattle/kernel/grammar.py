@@ -1,0 +1,78 @@
+"""The grammar of the magics: that of the command line, and the verbs that only a kernel has."""
+
+from __future__ import annotations
+
+from jupyter_wattle.kernel.here import VIEWS
+from wattle.cli import grammar
+from wattle.cli.words import FORMATS
+from wattle.core.address import Address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from wattle.cli.grammar import More
+
+
+class HelpShown(Exception):
+    """A help was printed; there is nothing more to do."""
+
+
+class KernelParser(grammar.Parser):
+    """A parser that leaves a magic where the shell's leaves the process."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:  # noqa: ARG002
+        """Raises `HelpShown`."""
+        raise HelpShown
+
+
+TERMINAL_ONLY = {"serve", "coordinator", "completion"}
+"""Verbs that would take the kernel's process, or make no sense in it."""
+
+
+def parse(words: Sequence[str]) -> Namespace:
+    """Read a magic's line. Raises `InvalidRequest` and `HelpShown`."""
+    return grammar.parse(words, KernelParser, KERNEL_VERBS)
+
+
+def parser_for(verb: str) -> grammar.Parser:
+    """The parser of one verb."""
+    return grammar.parser_for(verb, KernelParser, KERNEL_VERBS)
+
+
+def _pull(parser: grammar.Parser) -> None:
+    parser.add_argument("address", metavar="OUTPUT", type=Address.parse, help="etl/clean/table, or etl/clean")
+    parser.add_argument("as_", metavar="as NAME", nargs="*", help="the variable's name; default: the output's")
+
+
+def _view(parser: grammar.Parser) -> None:
+    parser.add_argument("kind", choices=VIEWS, nargs="?", help="without one: which it is")
+
+
+def _workflow(parser: grammar.Parser) -> None:
+    parser.add_argument("name", metavar="NAME", help="of the workflow; it wins over the document's own")
+    parser.add_argument("--run", action="store_true", help="start it at once")
+    parser.add_argument("--format", choices=FORMATS, help="of the body; default: yaml, or json when it begins with {")
+    parser.add_argument("--replace", action="store_true", help="take the name over from another file or notebook")
+    _running(parser)
+
+
+def _running(parser: grammar.Parser) -> None:
+    grammar.setting(parser)
+    grammar.starting(parser)
+
+
+_PULLS = """\
+%wattle pull etl/clean/table        the variable `table`
+%wattle pull etl@12/clean/table as old"""
+LINE_VERBS = ("pull", "view")
+CELL_VERBS = ("workflow", "worker", "run")
+KERNEL_VERBS: More = {
+    "pull": ("Wait for an output if need be, and bring it here as a variable", _PULLS, _pull),
+    "view": ("How runs are shown here: Wattle's renderer, a widget, or text",
+             "%wattle view text                   for a front end that shows neither", _view),
+    "workflow": ("A cell that is a workflow: YAML or JSON, saved and drawn",
+                 "%%wattle workflow etl\nworkers:\n  hello: {script: echo hello}", _workflow),
+}  # fmt: skip

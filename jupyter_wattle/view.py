@@ -1,0 +1,264 @@
+"""What a notebook shows: one MIME bundle per run or workflow, brought up to date in place until the run has ended.
+
+    application/vnd.wattle.run+json   address, store and a snapshot: Wattle's own renderer goes on from there by itself
+    image/svg+xml, text/plain         the static picture, for everybody else, for nbconvert, for the saved notebook
+
+Laws: a view never holds a run, it only looks; threads here display by an id and never print; at most ten updates a
+second leave a kernel, the last one always; when a run has ended its output is settled: the final picture, no widget.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import publish_display_data
+
+from jupyter_wattle.kernel.drawing import svg
+from wattle.cli import picture, render
+from wattle.cli.board import Board, counts_text
+from wattle.cli.conclusion import summary_line
+from wattle.cli.style import clip, duration
+from wattle.core.errors import WattleError
+from wattle.sdk.flow import Flow
+from wattle.sdk.runs import FINAL, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jupyter_wattle.kernel.session import Desk
+    from wattle.cli.style import Style
+    from wattle.sdk.client import Client
+
+MIME = "application/vnd.wattle.run+json"
+MOST_WORKERS = 2000
+"""Workers beyond which a snapshot leaves them out: the live view asks, and a notebook stays small."""
+PACE = 0.1
+"""Seconds between updates of all views of a kernel together."""
+UNSERVED_PACE = 1.0
+"""Seconds between updates of one view where no server tells the page itself."""
+Bundle = dict[str, Any]
+
+
+class Views:
+    """The views of one kernel."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._pace = threading.Lock()
+        self._next = 0.0
+        self._following: dict[str, threading.Thread] = {}
+        self._stores: dict[int, tuple[str, str]] = {}
+
+    # ---- what is shown ------------------------------------------------------------------------------------------
+
+    def run_bundle(self, client: Client, detail: Mapping[str, Any]) -> Bundle:
+        """A run, at present."""
+        address = detail["address"]
+        graph = client.ask("get_graph", workflow=address)
+        over = detail["status"] in FINAL
+        timeline = client.ask("get_timeline", workflow=address) if over and _fits(detail) else None
+        style = self._plain()
+        data = self._data(client, "run", address, {"run": _small(detail), "graph": graph, "timeline": timeline})
+        return _bundle(data, render.run_detail(detail, style), svg(graph, detail, _caption(detail, style)))
+
+    def flow_bundle(self, client: Client, name: str) -> Bundle:
+        """A saved workflow, as it would run."""
+        graph = client.ask("get_graph", workflow=name)
+        data = self._data(client, "workflow", name, {"run": None, "graph": graph, "timeline": None})
+        return _bundle(data, picture.graph(graph, self._plain()), svg(graph))
+
+    def _data(self, client: Client, kind: str, address: str, snapshot: Mapping[str, Any]) -> dict[str, Any]:
+        store = self._stores.get(id(client))
+        if store is None:
+            health = client.ask("get_health")
+            store = self._stores[id(client)] = (health["store_id"], health["home"])
+        return {"version": 1, "kind": kind, "address": address, "worker": None, "store_id": store[0],
+                "home": store[1], "snapshot": snapshot}  # fmt: skip
+
+    def _plain(self) -> Style:
+        """Colours in a terminal only: text in a saved notebook is to be read."""
+        return self.desk.style(color=self.desk.here.kernel is None)
+
+    # ---- showing ------------------------------------------------------------------------------------------------
+
+    def show_run(self, run: Run) -> None:
+        """Display a run, and keep the display up to date until it has ended."""
+        detail = run.detail
+        if self.desk.here.front_end == "text" or not self._updates():
+            text = render.run_detail(detail, self._plain())
+            _publish({"text/plain": text})
+            return
+        display_id = uuid.uuid4().hex
+        widget = None
+        if self.desk.here.front_end == "widget" and detail["status"] not in FINAL:
+            widget = self._widget(run.client, self.run_bundle(run.client, detail)[MIME])
+        if widget is None:
+            _publish(self.run_bundle(run.client, detail), display_id)
+        else:
+            _publish(widget._repr_mimebundle_()[0], display_id)
+        if detail["status"] not in FINAL:
+            self._follow(run.address, display_id, widget)
+
+    def show_flow(self, flow: Flow) -> None:
+        """Display a saved workflow."""
+        bundle = self.flow_bundle(flow.client, flow.name)
+        _publish(bundle if self.desk.here.front_end != "text" else {"text/plain": bundle["text/plain"]})
+
+    def _updates(self) -> bool:
+        return self.desk.here.kernel is not None
+
+    def _widget(self, client: Client, data: dict[str, Any]) -> Any:
+        """A widget for front ends without our renderer; None in an installation without its built file."""
+        try:
+            from jupyter_wattle.widget import make
+        except FileNotFoundError:
+            return None
+        return make(client, data)
+
+    def _follow(self, address: str, display_id: str, widget: Any) -> None:
+        session = self.desk.last
+        client = self.desk.another(session) if session is not None else None
+        if client is None:
+            return
+        thread = threading.Thread(target=self._keep_up, args=(client, address, display_id, widget), daemon=True,
+                                  name=f"wattle-view-{address}")  # fmt: skip
+        self._following[display_id] = thread
+        thread.start()
+
+    def _keep_up(self, client: Client, address: str, display_id: str, widget: Any) -> None:
+        """In a thread, to the run's end: changes as far as the page does not get them itself, then the settled view."""
+        own = not self.desk.here.served or widget is not None
+        try:
+            with client:
+                last = time.monotonic()
+                for _, change in client.stream("watch_run", workflow=address):
+                    if change["run"]["status"] in FINAL:
+                        break
+                    if own and time.monotonic() - last >= (PACE if widget is not None else UNSERVED_PACE):
+                        last = time.monotonic()
+                        self._update(client, address, display_id, widget)
+                self._update(client, address, display_id, None)
+        except WattleError:
+            return  # the display stays as it was; the run goes on without us
+        finally:
+            self._following.pop(display_id, None)
+
+    def _update(self, client: Client, address: str, display_id: str, widget: Any) -> None:
+        bundle = self.run_bundle(client, client.ask("list_workers", workflow=address))
+        with self._pace:
+            time.sleep(max(0.0, self._next - time.monotonic()))
+            self._next = time.monotonic() + PACE
+            if widget is not None:
+                widget.push(bundle[MIME]["snapshot"])
+            else:
+                _publish(bundle, display_id, update=True)
+
+    def settled(self, timeout: float = 20.0) -> None:
+        """Wait until every display that follows a run is at its end; tests and headless cells do."""
+        for thread in list(self._following.values()):
+            thread.join(timeout)
+
+    # ---- waiting ------------------------------------------------------------------------------------------------
+
+    def line(self, run: Run) -> Callable[[Mapping[str, Any] | None], None]:
+        """What shows that a person waits for a run: one line, updated in place. Nobody to see it, nothing shown."""
+        if self.desk.here.headless:
+            return lambda _change: None
+        return (_Line if self._updates() else _TerminalLine)(run.address, self.desk.style()).take
+
+    def install(self, shell: InteractiveShell) -> None:
+        """Show runs, and the waiting for them, like this from now on."""
+        formatter = shell.display_formatter
+        if formatter is not None:
+            formatter.ipython_display_formatter.for_type(Run, self.show_run)
+            formatter.ipython_display_formatter.for_type(Flow, self.show_flow)
+        Run.told = staticmethod(self.line)
+
+
+class _Line:
+    """One display of one line."""
+
+    def __init__(self, address: str, style: Style) -> None:
+        self._address = address
+        self._style = style
+        self._board = Board()
+        self._id = ""
+        self._last = 0.0
+        self._said = ""
+
+    def take(self, change: Mapping[str, Any] | None) -> None:
+        """Note a change and show it, five times a second at most; None is the end."""
+        now = time.monotonic()
+        if change is not None:
+            self._board.take(change)
+            if change["run"]["status"] in FINAL or now - self._last < 2 * PACE:
+                return
+            self._last = now
+            self.say(self._text())
+        elif self._board.run:
+            self.end(self._ended())
+
+    def _text(self) -> str:
+        run, style = self._board.run, self._style
+        told = [counts_text(run["counts"], len(self._board.workers)), ", ".join(self._board.running()[:3]),
+                duration(style.span(run["started_at"], None))]  # fmt: skip
+        return clip(f"{style.mark('running')} {style.paint(self._address, 'bold')}  {style.dots(told)}", 120)
+
+    def _ended(self) -> str:
+        run, style = self._board.run, self._style
+        if run["status"] in FINAL:
+            return summary_line(run, self._board.warnings, style)
+        return f"{style.paint(self._address, 'bold')} goes on.  %wattle attach {self._address}"
+
+    def say(self, text: str) -> None:
+        """Show a line in the place of the one before."""
+        if text == self._said:
+            return
+        self._said = text
+        known, self._id = bool(self._id), self._id or uuid.uuid4().hex
+        _publish({"text/plain": text}, self._id, update=known)
+
+    def end(self, text: str) -> None:
+        """The last word."""
+        self.say(text)
+
+
+class _TerminalLine(_Line):
+    """The same with a carriage return."""
+
+    def say(self, text: str) -> None:
+        """Show a line in the place of the one before."""
+        sys.stdout.write(f"\r\033[K{text}")
+        sys.stdout.flush()
+
+    def end(self, text: str) -> None:
+        """The last word stays."""
+        self.say(text + "\n")
+
+
+def _publish(bundle: Bundle, display_id: str = "", *, update: bool = False) -> None:
+    given = {"transient": {"display_id": display_id}, "update": update} if display_id else {}
+    publish_display_data(bundle, **given)  # type: ignore[no-untyped-call]
+
+
+def _bundle(data: dict[str, Any], text: str, image: str) -> Bundle:
+    pictured = {"image/svg+xml": image} if image else {}
+    return {MIME: data, **pictured, "text/plain": text}
+
+
+def _small(detail: Mapping[str, Any]) -> Mapping[str, Any]:
+    return detail if _fits(detail) else {**detail, "workers": []}
+
+
+def _fits(detail: Mapping[str, Any]) -> bool:
+    return len(detail["workers"]) <= MOST_WORKERS
+
+
+def _caption(detail: Mapping[str, Any], style: Style) -> str:
+    took = duration(style.span(detail["started_at"], detail["completed_at"]))
+    return style.dots([detail["address"], detail["status"], took if detail["completed_at"] else ""])

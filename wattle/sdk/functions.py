@@ -1,0 +1,110 @@
+"""A Python function as the source of a cell worker: its text, what it needs from around it, and the call.
+
+Laws: the function is never run and nothing of it is pickled; what cannot be taken along is refused by its name, with
+what to do instead, before anything is submitted.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import dis
+import inspect
+import textwrap
+
+from wattle.core.errors import InvalidRequest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+
+def cell_of(function: Callable[..., Any], worker: str, variables: Iterable[str], outputs: Mapping[str, Any]) -> str:
+    """The cell that defines and calls the function. `variables` are what the worker has by name; `outputs` its ports.
+
+    Raises `InvalidRequest`.
+    """
+    definition = _definition(function, worker)
+    returned = [port for port, about in outputs.items() if _type(about) in {"object", "value"}]
+    there = {*variables, *(port for port in outputs if port not in returned)}
+    call = f"{function.__name__}({_arguments(function, worker, there)})"
+    lines = [*_imports(function, worker), ast.unparse(definition)]
+    if len(returned) == 1:
+        lines.append(f"{returned[0]} = {call}")
+    elif returned:
+        names = ", ".join(returned)
+        lines += [f"_returned = {call}", f"{names} = ({', '.join(f'_returned[{port!r}]' for port in returned)})"]
+    else:
+        lines.append(call)
+    return "\n".join(lines) + "\n"
+
+
+def _definition(function: Callable[..., Any], worker: str) -> ast.FunctionDef:
+    try:
+        text = textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError):
+        raise InvalidRequest(f"{worker}: the source of {function!r} cannot be found.",
+                             "define it in a file or a cell") from None  # fmt: skip
+    tree = ast.parse(text).body[0]
+    if not isinstance(tree, ast.FunctionDef):
+        raise InvalidRequest(f"{worker} is no plain function.", "write def …")
+    if function.__code__.co_freevars:
+        names = ", ".join(function.__code__.co_freevars)
+        raise InvalidRequest(f"{worker} uses {names} of the function around it.", "give it as an input")
+    tree.decorator_list = []
+    tree.returns = None
+    for argument in ast.walk(tree.args):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    return tree
+
+
+def _arguments(function: Callable[..., Any], worker: str, there: set[str]) -> str:
+    given = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
+            raise InvalidRequest(f"{worker}: *{name} takes whatever comes.", "name every argument")
+        if name in there:
+            given.append(name if parameter.kind is parameter.POSITIONAL_ONLY else f"{name}={name}")
+        elif parameter.default is parameter.empty:
+            known = ", ".join(sorted(there)) or "nothing"
+            raise InvalidRequest(f"{worker}: its argument {name} is no input, not of each, and no file it writes.",
+                                 f"there is {known}; for example inputs={{{name!r}: 'fetch/{name}'}}")  # fmt: skip
+    return ", ".join(given)
+
+
+def _imports(function: Callable[..., Any], worker: str) -> list[str]:
+    """The imports that the function's text needs to stand alone."""
+    lines = []
+    code = function.__code__
+    around = function.__globals__
+    for name in _names(code):
+        if name in around and name != function.__name__:
+            lines.append(_import(name, around[name], worker))
+        elif name not in around and not hasattr(builtins, name):
+            raise InvalidRequest(f"{worker} uses {name}, which is not defined.", f"import or define {name} inside it")
+    return lines
+
+
+def _names(code: Any) -> list[str]:
+    """The global names that a code object and those inside it use."""
+    found = {step.argval for step in dis.get_instructions(code) if step.opname in {"LOAD_GLOBAL", "LOAD_NAME"}}
+    for constant in code.co_consts:
+        if inspect.iscode(constant):
+            found.update(_names(constant))
+    return sorted(found)
+
+
+def _import(name: str, value: Any, worker: str) -> str:
+    if inspect.ismodule(value):
+        return f"import {value.__name__}" if value.__name__ == name else f"import {value.__name__} as {name}"
+    home, own = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+    if isinstance(home, str) and home != "__main__" and own.isidentifier() and callable(value):
+        return f"from {home} import {own}" if own == name else f"from {home} import {own} as {name}"
+    raise InvalidRequest(f"{worker} uses {name}, a {type(value).__name__} that lives in this program only.",
+                         "give it as an input or a value of each, or define it inside the function")  # fmt: skip
+
+
+def _type(about: Any) -> str:
+    return str(about.get("type", "file")) if hasattr(about, "get") else "file"
