@@ -47,7 +47,8 @@ class Settings(NamedTuple):
 
     `database` is an absolute path or a database URL. `runtime_dir` holds the sockets. `supervisor` `off` lets workers
     belong to the coordinator, `door` `tcp` opens a port of 127.0.0.1 to a token: what machines without Unix sockets get
-    anyway. `config` is the file that was read. `notes` are sentences about what was decided for this machine. `origins`
+    anyway. `bus_host` is the name under which other hosts reach the bus, over TLS; nothing means that none does.
+    `config` is the file that was read. `notes` are sentences about what was decided for this machine. `origins`
     maps a setting to `flag`, the variable, the file or `default`.
     """
 
@@ -61,6 +62,9 @@ class Settings(NamedTuple):
     host: str = "localhost"
     port: int = 9240
     zenoh_enabled: bool = True
+    bus_host: str = ""
+    bus_port: int = 7447
+    bus_bind: str = ""
     supervisor: str = "auto"
     door: str = "auto"
     config: Path | None = None
@@ -91,6 +95,10 @@ def _word(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("a text that is not empty")
     return value.strip()
+
+
+def _word_or_nothing(value: object) -> str:
+    return "" if value == "" else _word(value)
 
 
 def _one_of(*words: str) -> Callable[[object], str]:
@@ -144,6 +152,9 @@ OPTIONS: dict[str, _Option] = {
     "log_directory": _Option("execution", "log_directory", "logs/", _word),
     "supervisor": _Option("execution", "supervisor", "auto", _one_of("auto", "off")),
     "zenoh_enabled": _Option("zenoh", "enabled", True, _yes_or_no),
+    "bus_host": _Option("zenoh", "tls_host", "", _word_or_nothing),
+    "bus_port": _Option("zenoh", "tls_port", 7447, _whole(1, 65535)),
+    "bus_bind": _Option("zenoh", "tls_bind", "", _word_or_nothing),
 }
 
 
