@@ -102,12 +102,12 @@ class HostBus:
 
     def _tls(self) -> Any:
         """The endpoint for other hosts, if there is to be one. Raises InvalidRequest."""
-        if not self._settings.bus_host:
+        host, _, port = self._settings.zenoh_tls.rpartition(":")
+        if not host:
             return None
         from wattle.bus.tls import tls_endpoint
 
-        return tls_endpoint(tls_folder(self._settings), self._settings.bus_host, self._settings.bus_port,
-                            self._settings.bus_bind)  # fmt: skip
+        return tls_endpoint(tls_folder(self._settings), host.strip("[]"), int(port))
 
     def _record(self, operation: Operation, address: str, run: str, outcome: str) -> None:
         self._audit.record(who="bus", door="bus", client="bus", operation=operation.name, address=address, run=run,

@@ -12,8 +12,8 @@ import pytest
 
 from tests.bus.buses import putting, router
 from wattle.bus import certificates
-from wattle.bus.keys import Keys
 from wattle.bus.certificates import make_tls
+from wattle.bus.keys import Keys
 from wattle.bus.tls import tls_endpoint
 from wattle.bus.zenoh import open_client
 from wattle.core.errors import Forbidden, InvalidRequest, NotAvailable, Unreachable, WattleError

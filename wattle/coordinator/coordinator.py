@@ -335,9 +335,8 @@ class Coordinator:
         for progress in live.run.workers:
             self.dispatcher.release(progress.nonce)
         self.dispatcher.forget(live.run)
-        for pending in (self._writing, self._pending):
-            if pending is not None:
-                pending.drop(live)
+        for pending in filter(None, (self._writing, self._pending)):
+            pending.drop(live)
         self.executor.busy(len(self.runs))
 
     def _end_what_must_end(self, pending: Pending) -> None:
