@@ -87,17 +87,11 @@ class MemoryBus:
     """A bus that keeps what it was told: `published` holds (workflow, number, seq, changes)."""
 
     def __init__(self) -> None:
-        self.published: list[tuple[str, int, int, Any]] = []
-        self.listened_to = True
-        """Whether anybody is there."""
+        self.published: list[tuple[str, int, int, dict[str, Any]]] = []
 
-    def wanted(self, workflow: str, number: int) -> bool:  # noqa: ARG002  all runs are alike here
-        """Somebody listens."""
-        return self.listened_to
-
-    def publish(self, workflow: str, number: int, seq: int, changes: Any) -> None:
+    def publish(self, workflow: str, number: int, seq: int, changes: Mapping[str, Any]) -> None:
         """Never blocks, never raises."""
-        self.published.append((workflow, number, seq, dict(changes) if isinstance(changes, Mapping) else changes))
+        self.published.append((workflow, number, seq, dict(changes)))
 
 
 class MemoryLogs:
@@ -194,7 +188,8 @@ class MemoryStore:
             self._workflows[fold(workflow.name)] = copy.copy(workflow)
         for run in batch.runs.values():
             known = self._runs.get(run.spec.id, run)
-            self._runs[run.spec.id] = msgspec.structs.replace(run, spec=known.spec, created_at=known.created_at)
+            self._runs[run.spec.id] = msgspec.structs.replace(run, spec=known.spec, created_at=known.created_at,
+                                                              contents=known.contents)  # fmt: skip
             self._run_id = max(self._run_id, run.spec.id)
         for run_id, event in batch.events:
             spec = self._runs[run_id].spec
@@ -203,6 +198,8 @@ class MemoryStore:
                                             event=event))  # fmt: skip
         for attempt in batch.attempts.values():
             self._attempts[attempt.run, attempt.worker, attempt.attempt] = copy.copy(attempt)
+        for run_id, contents in batch.contents.items():
+            self._runs[run_id] = msgspec.structs.replace(self._runs[run_id], contents=dict(contents))
         self._mark = batch.mark or self._mark
         self._keys |= batch.keys
         self.commits += 1
@@ -223,6 +220,11 @@ class MemoryStore:
     def workflow(self, name: str) -> WorkflowRecord | None:
         """The definition of that name, deleted ones included."""
         return copy.copy(self._workflows.get(fold(name)))
+
+    def revision(self, name: str) -> int:
+        """The revision of a definition; 0 when there is none, or it is deleted."""
+        found = self._workflows.get(fold(name))
+        return 0 if found is None or found.deleted_at is not None else found.revision
 
     def workflows(self) -> list[WorkflowRecord]:
         """All definitions that are not deleted, by name."""

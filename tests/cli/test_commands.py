@@ -102,6 +102,21 @@ def test_json_is_the_reply_as_it_is(here: Here, words: str) -> None:
     assert json.loads(said(here, *words.split(), "--json"))
 
 
+def test_only_what_is_stale_is_run_again_and_the_plan_says_why(here: Here) -> None:
+    lazy = here.folder / "lazy.yaml"
+    lazy.write_text(FLOW.replace("name: etl", "name: lazy"))
+    said(here, "run", "lazy.yaml")
+    lazy.write_text(lazy.read_text().replace("count('o')", "count('t')"))
+    text = said(here, "plan", "lazy.yaml", "--stale")
+    assert "1 of 2 processes run, the results of 1 are taken over" in text
+    assert re.search(r"✔ 1 +fetch +reuse +same as lazy@1 .*\n +○ 2 +count +run +command changed", text)
+    text = said(here, "run", "lazy.yaml", "--stale")
+    assert "fetch  taken over from lazy@1" in text
+    assert said(here, "logs", "lazy@2/count").strip() == "1", "it read what fetch had left in lazy@1"
+    again = json.loads(said(here, "run", "lazy", "--stale", "--json"))
+    assert {worker["name"]: worker["reused_from"] for worker in again["workers"]} == {"fetch": "lazy@1", "count": "lazy@2"}
+
+
 def test_lines_of_json_for_what_comes_bit_by_bit(here: Here) -> None:
     for words in ("events etl", "logs etl/fetch"):
         lines = said(here, *words.split(), "--json").strip().split("\n")

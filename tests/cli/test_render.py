@@ -67,14 +67,22 @@ def test_lists_are_tables_and_empty_ones_say_how_to_begin() -> None:
     assert "never run" in render.workflows({"workflows": [flow]}, style())
 
 
-def test_a_plan_says_levels_and_what_it_will_take() -> None:
-    planned = {"name": "g", "level": 1, "instances": 4, "upstream": ["a"], "command": "python x.py", "estimate": 2.0}
-    found = {"workflow": "etl", "workers": [planned], "instances": 5, "levels": 2, "limit": 2, "estimate": 3.0,
-             "critical_path": ["a", "g"], "warnings": ["mind"]}  # fmt: skip
+def test_a_plan_says_levels_reasons_and_what_it_will_take() -> None:
+    group = {"name": "g", "level": 1, "instances": 4, "runs": 4, "upstream": ["a"], "command": "python x.py",
+             "estimate": 2.0, "action": "run", "why": "source changed"}  # fmt: skip
+    found = {"workflow": "etl", "workers": [group], "instances": 5, "runs": 5, "reusable": 1, "levels": 2, "limit": 2,
+             "estimate": 3.0, "work": 9.0, "critical_path": ["a", "g"], "critical": 2.5, "unknown": 1, "warnings": ["mind"]}  # fmt: skip
     lines = render.plan(found, style()).split("\n")
-    assert lines[0] == "etl  5 processes in 2 levels, 2 at a time, about 3.0 s along a > g"
-    assert lines[2].split() == ["2", "g", "×4", "2.0", "s", "a", "python", "x.py"]
+    assert lines[0] == "etl  5 processes in 2 levels, 2 at a time"
+    assert lines[2].split() == ["○", "2", "g", "×4", "run", "source", "changed", "2.0", "s", "a", "python", "x.py"]
+    assert lines[3] == ("  about 3.0 s, of 9.0 s of work; the longest way is a > g, 2.5 s; 1 never ran, which is not counted")
+    assert lines[4] == "  wattle run etl --stale  would run 4 and take over the results of 1, which still hold"
     assert lines[-1].endswith("mind")
+    found |= {"runs": 1, "workers": [{**group, "runs": 1}], "estimate": None}
+    lines = render.plan(found, style()).split("\n")
+    assert lines[0] == "etl  1 of 5 processes run, the results of 4 are taken over, 2 at a time"
+    assert "g 1 of 4" in lines[2]
+    assert len(lines) == 4
 
 
 def test_a_worker_shows_ports_attempts_and_logs() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.storage.builders import attempts, definition, launched, run
@@ -30,6 +31,20 @@ def test_a_new_store_is_empty(store: Store) -> None:
     assert store.unfinished() == []
     assert (store.latest_runs(), store.durations("etl")) == ({}, {})
     assert store.store_id
+
+
+def test_a_run_keeps_what_its_files_held_whenever_that_became_known(store: Store) -> None:
+    store.commit(Batch(runs={1: run(1), 2: msgspec.structs.replace(run(2), contents={"/a": "x"})}))
+    assert [record.contents for record in store.unfinished()] == [None, {"/a": "x"}]
+    store.commit(Batch(contents={1: {"/a": "y"}}, runs={2: run(2)}))
+    assert [record.contents for record in store.unfinished()] == [{"/a": "y"}, {"/a": "x"}]
+
+
+def test_the_revision_of_a_definition_is_told_without_the_document(store: Store) -> None:
+    store.commit(Batch(workflows={"etl": msgspec.structs.replace(definition("Etl"), revision=3)}))
+    assert (store.revision("eTL"), store.revision("other")) == (3, 0)
+    store.commit(Batch(workflows={"etl": msgspec.structs.replace(definition("Etl"), revision=3, deleted_at=1.0)}))
+    assert store.revision("etl") == 0
 
 
 def test_each_coordinator_gets_a_larger_epoch(store: Store) -> None:

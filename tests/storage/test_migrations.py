@@ -25,8 +25,8 @@ import os
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "{now}"
 branch_labels = None
 depends_on = None
 
@@ -56,9 +56,9 @@ def newer_wattle(folder: Path, monkeypatch: pytest.MonkeyPatch, last: str = "pas
     """A Wattle that has one migration more, which ends with the statement `last`."""
     versions = folder / "versions"
     shutil.copytree(migrations.VERSIONS, versions)
-    (versions / "v0002_notes.py").write_text(NEXT.format(last=last))
+    (versions / "v9999_notes.py").write_text(NEXT.format(last=last, now=schema.VERSION))
     monkeypatch.setattr(migrations, "VERSIONS", versions)
-    monkeypatch.setattr(schema, "VERSION", "0002")
+    monkeypatch.setattr(schema, "VERSION", "9999")
 
 
 def test_the_baseline_and_all_migrations_give_exactly_the_tables_of_the_schema(tmp_path: Path) -> None:
@@ -73,6 +73,21 @@ def test_the_baseline_and_all_migrations_give_exactly_the_tables_of_the_schema(t
     found.close()
 
 
+def test_runs_of_the_first_version_are_kept_and_know_nothing_of_their_files(tmp_path: Path) -> None:
+    path = tmp_path / "wattle.db"
+    old_store(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE run_specs DROP COLUMN contents")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    connection.close()
+    store = open_store(path)
+    (found,) = store.unfinished()
+    assert (found.spec.id, found.contents) == (1, None)
+    store.commit(Batch(contents={1: {"/data/a.csv": "x"}}))
+    assert store.unfinished()[0].contents == {"/data/a.csv": "x"}
+    store.close()
+
+
 def test_the_columns_of_attempts_are_the_fields_of_the_record() -> None:
     columns = [column.name.replace("group_name", "group") for column in schema.attempts.columns]
     assert columns == list(AttemptRecord.__struct_fields__)
@@ -82,13 +97,14 @@ def test_an_older_database_is_copied_then_brought_up_to_date(tmp_path: Path, mon
     path = tmp_path / "home" / "wattle.db"
     path.parent.mkdir()
     old_store(path)
+    now = schema.VERSION
     newer_wattle(tmp_path, monkeypatch)
     store = open_store(path)
     assert store.last_seq() == 1
     store.close()
     assert "note" in shapes(path)["table runs"]
     assert "view workers" in shapes(path)
-    (backup,) = path.parent.glob("wattle.db.backup-v1-*")
+    (backup,) = path.parent.glob(f"wattle.db.backup-v{int(now)}-*")
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     assert "note" not in shapes(backup)["table runs"]
     again = open_store(path)
@@ -129,7 +145,7 @@ def test_a_migration_that_is_killed_leaves_the_old_database(tmp_path: Path, monk
 from pathlib import Path
 from wattle.storage import migrations, schema
 from wattle.storage.store import open_store
-migrations.VERSIONS, schema.VERSION = Path({str(tmp_path / "versions")!r}), "0002"
+migrations.VERSIONS, schema.VERSION = Path({str(tmp_path / "versions")!r}), "9999"
 open_store({str(path)!r})
 """
     ended = subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ, "PYTHONPATH": os.getcwd()})

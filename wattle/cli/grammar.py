@@ -201,6 +201,10 @@ def setting(parser: Parser) -> None:
                         help="a parameter of the workflow; JSON, else text")  # fmt: skip
 
 
+def _reusing(parser: Parser, what: str) -> None:
+    parser.add_argument("--stale", action="store_true", help=what)
+
+
 def _naming(parser: Parser) -> None:
     parser.add_argument("--name", metavar="NAME", help="save it under another name")
     parser.add_argument("--replace", action="store_true", help="take the name over from another file")
@@ -209,6 +213,7 @@ def _naming(parser: Parser) -> None:
 def _run(parser: Parser) -> None:
     _target(parser, "a document (- is the standard input) or a saved workflow")
     setting(parser)
+    _reusing(parser, "only what is stale: take over results that still hold")
     starting(parser)
     _naming(parser)
 
@@ -216,6 +221,7 @@ def _run(parser: Parser) -> None:
 def _plan(parser: Parser) -> None:
     _target(parser, "a document or a saved workflow")
     setting(parser)
+    _reusing(parser, "of a run --stale")
     parser.add_argument("-j", "--jobs", metavar="N", type=_count, help="how many workers at a time, at most")
 
 

@@ -169,19 +169,39 @@ def worker_detail(reply: Mapping[str, Any], style: Style) -> str:
 
 def plan(reply: Mapping[str, Any], style: Style) -> str:
     """`wattle plan`."""
-    head = f"{style.paint(reply['workflow'], 'bold')}  {reply['instances']} processes in {reply['levels']} levels"
+    total, runs = reply["instances"], reply["runs"]
+    what = f"{total} processes in {reply['levels']} levels"
+    if runs < total:
+        what = f"{runs} of {total} processes run, the results of {total - runs} are taken over"
+    head = f"{style.paint(reply['workflow'], 'bold')}  {what}"
     if reply["limit"]:
         head += f", {reply['limit']} at a time"
-    if reply["estimate"]:
-        head += f", about {duration(reply['estimate'])} along {' > '.join(reply['critical_path'])}"
     times = style.char("×", "x")
     rows = []
     for worker in reply["workers"]:
-        name = worker["name"] + (f" {times}{worker['instances']}" if worker["instances"] > 1 else "")
-        rows.append([f"  {worker['level'] + 1}", name, duration(worker["estimate"]),
-                     clip(", ".join(worker["upstream"]), 30), clip(clean(worker["command"]), 60)])  # fmt: skip
-    lines = [head, style.table(rows, ["  level", "worker", "took", "after", "does"])]
+        name, instances = worker["name"], worker["instances"]
+        if instances > 1:
+            name += f" {times}{instances}" if worker["runs"] in {0, instances} else f" {worker['runs']} of {instances}"
+        mark = style.mark("created" if worker["runs"] else "completed")
+        rows.append([f"  {mark} {worker['level'] + 1}", name, worker["action"], clip(clean(worker["why"]), 48),
+                     duration(worker["estimate"]), clip(", ".join(worker["upstream"]), 24),
+                     clip(clean(worker["command"]), 44)])  # fmt: skip
+    lines = [head, style.table(rows, ["    level", "worker", "", "why", "took", "after", "does"]), *_expected(reply)]
+    if runs == total and reply["reusable"]:
+        lines.append(f"  wattle run {reply['workflow']} --stale  would run {total - reply['reusable']} and take over "
+                     f"the results of {reply['reusable']}, which still hold")  # fmt: skip
     return "\n".join([*lines, *(f"  {style.paint('warning', 'warn')}  {text}" for text in reply["warnings"])])
+
+
+def _expected(reply: Mapping[str, Any]) -> list[str]:
+    """How long it may take, as far as earlier runs tell."""
+    if not reply["estimate"]:
+        return []
+    told = f"  about {duration(reply['estimate'])}, of {duration(reply['work'])} of work"
+    if reply["critical_path"]:
+        told += f"; the longest way is {' > '.join(reply['critical_path'])}, {duration(reply['critical'])}"
+    unknown = reply["unknown"]
+    return [told + (f"; {unknown} never ran, which is not counted" if unknown else "")]
 
 
 def outputs(reply: Mapping[str, Any], style: Style) -> str:

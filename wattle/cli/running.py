@@ -27,7 +27,7 @@ def run(session: Session) -> int:
     name = saved(session, args.target, "write" if args.detach else "run")
     return _started(session, partial(
         session.client().ask, "start_workflow", workflow=name, params=dict(args.params), jobs=args.jobs,
-        key=os.urandom(16).hex(), environment=session.environment(),
+        stale=args.stale, key=os.urandom(16).hex(), environment=session.environment(),
     ))  # fmt: skip
 
 
@@ -65,7 +65,8 @@ def _follow(session: Session, begin: Callable[[], str], *, owner: bool = True) -
 def plan(session: Session) -> int:
     """What a start of a saved workflow would run."""
     args = session.args
-    found = session.ask("read", "plan_workflow", workflow=args.target, params=dict(args.params), jobs=args.jobs)
+    found = session.ask("read", "plan_workflow", workflow=args.target, params=dict(args.params), jobs=args.jobs,
+                        stale=args.stale, environment=session.environment())  # fmt: skip
     return session.say(found, render.plan)
 
 
@@ -141,6 +142,7 @@ def demo(session: Session) -> int:
         session.line(f"{done} {folder}/ (wattle.yaml and {len(FILES) - 1} scripts). "
                      "Running it on your own Python's standard library.\n")  # fmt: skip
     args.target, args.format, args.name, args.replace, args.params = f"{folder}/wattle.yaml", None, None, True, []
+    args.stale = False
     code = run(session)
     if code == 0 and not args.json and not args.detach:
         session.line(f"  edit it   {folder}/wattle.yaml       then   cd {folder} && wattle run")

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 
 from wattle.cli import picture, render
-from wattle.core.document import format_of, parse_document
+from wattle.core.document import format_of, parse, parse_document
 from wattle.core.document import render as document_text
 from wattle.core.errors import Conflict
-from wattle.host import graph_of, plan_of
+from wattle.host import graph_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,11 @@ def plan(session: Session) -> int:
     """What a start of this document would run; it is checked, and not saved."""
     args = session.args
     document = session.read(args.target, args.format)
-    found = plan_of(document.text, document.form, document.folder, dict(args.params), args.jobs, session.settings)
+    name = parse(document.text, document.form, base_dir=document.folder, name=None).workflow.name
+    fields = session.fields(document)
+    fields.pop("source", None)
+    found = session.ask("read", "plan_workflow", workflow=name, params=dict(args.params), jobs=args.jobs,
+                        stale=args.stale, environment=session.environment(), **fields)  # fmt: skip
     return session.say(found, render.plan)
 
 

@@ -29,8 +29,10 @@ FORMATS = ("yaml", "json", "toml")
 EXAMPLES: dict[str, str] = {
     "run": "wattle run                       wattle.yaml in this folder\n"
            "wattle run etl --set day=7       a saved workflow, with a parameter\n"
-           "wattle run flow.yaml -j 4 -d     four at a time, and do not follow it",
-    "plan": "wattle plan                      what wattle.yaml here would run",
+           "wattle run flow.yaml -j 4 -d     four at a time, and do not follow it\n"
+           "wattle run --stale               only what changed, and what follows from it",
+    "plan": "wattle plan                      what wattle.yaml here would run\n"
+            "wattle plan etl --stale          what would run, what would be taken over, and why",
     "logs": "wattle logs etl/clean -f         follow one worker\n"
             "wattle logs etl@12 --tail 20     the last 20 lines of every worker",
     "status": "wattle status                    what runs, and what ran last\n"

@@ -7,15 +7,19 @@ import os
 from collections import OrderedDict
 
 from wattle.coordinator import views
+from wattle.coordinator.contents import Contents
 from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.live import LiveRun
 from wattle.coordinator.logedge import LogView
 from wattle.coordinator.recovery import fold, origins
+from wattle.coordinator.reuse import Earlier
+from wattle.coordinator.staleness import Staleness
 from wattle.coordinator.values import VALUE_LIMIT, read_value
 from wattle.core import replies as rp
 from wattle.core.address import Address
 from wattle.core.document import dump
 from wattle.core.errors import InvalidRequest, NotFound
+from wattle.core.expand import Glob
 from wattle.core.models import Instance, RunSpec, Worker, Workflow
 from wattle.core.places import log_paths, output_path
 from wattle.core.ports import Logs, Store
@@ -29,9 +33,13 @@ CACHED_RUNS = 8
 class History:
     """Reads of one store, and of the coordinator when there is one."""
 
-    def __init__(self, store: Store, coordinator: Coordinator | None) -> None:
+    def __init__(self, store: Store, coordinator: Coordinator | None, glob: Glob) -> None:
         self.store = store
         self.coordinator = coordinator
+        self.glob = glob
+        self.contents = Contents()
+        self.earlier = Earlier(store)
+        self._staleness = Staleness(store, self.contents, self.earlier, glob, self._environment_of)
         self._cache: OrderedDict[int, tuple[RunRecord, Run]] = OrderedDict()
 
     def parse(self, address: str) -> tuple[str, int | None]:
@@ -117,6 +125,21 @@ class History:
         name, number = self.parse(address)
         return await self.run(name, await self.number(name, number))
 
+    def reread(self, run: int) -> None:
+        """More has become known of an ended run."""
+        self._cache.pop(run, None)
+
+    async def stale(self, record: RunRecord, run: Run) -> frozenset[str]:
+        """The instances of a run whose results are not what would be made today."""
+        if not run.tally.get("completed"):
+            return frozenset()
+        return await asyncio.to_thread(self._staleness.of, record)
+
+    def _environment_of(self, spec: RunSpec) -> dict[str, str]:
+        if self.coordinator is None:
+            raise NotFound(f"Nobody here knows the environment of {spec.address}.")
+        return self.coordinator.environment_of(spec)
+
     def no_worker(self, run: Run, name: str) -> NotFound:
         """The error for a worker that a run does not have."""
         start = name.casefold()[:2]
@@ -158,7 +181,7 @@ class History:
             attempts.append(views.attempt(seen, paths, {stream: logs.size(path) for stream, path in paths.items()}))
         detail = _definition_detail(record.spec.document, definition)
         detail.name, detail.run = worker, views.live_summary(record, run)
-        detail.state = views.worker_state(run, progress)
+        detail.state = views.worker_state(run, progress, await self.stale(record, run))
         detail.attempts = attempts
         detail.instances = [run.workers[i].instance.name for i in run.groups.get(worker, [])]
         sources = await asyncio.to_thread(origins, self.store, run.spec)

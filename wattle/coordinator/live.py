@@ -27,8 +27,6 @@ class LiveRun:
         self.turns = Turnstile()
         self.closed = asyncio.Event()
         self.news = News()
-        self.untold: set[int] = set()
-        """Workers that have changed since the bus was last told."""
         self.cpu_mark = time.process_time()
         self.grace: float | None = None
         """Seconds that a stop of the run gave, instead of the document's."""
@@ -37,7 +35,6 @@ class LiveRun:
 
     def note(self, indexes: set[int]) -> None:
         """These workers have changed: whoever looks from now on, once that is durable, must be shown them."""
-        self.untold |= indexes
         for watcher in self.watchers:
             watcher.changed |= indexes
 
@@ -53,7 +50,7 @@ class LiveRun:
         self.record = RunRecord(
             spec=self.record.spec, status=run.status, phase=run.phase, reason=run.reason, cause=run.cause,
             created_at=self.record.created_at, started_at=run.started_at, completed_at=run.completed_at,
-            counts=run.counts(), overhead=overhead,
+            counts=run.counts(), overhead=overhead, contents=self.record.contents,
         )  # fmt: skip
         return self.record
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import partial
 from typing import TypeVar
 
-from wattle.coordinator import lists, logstream, many, previews, putting, starting, views
+from wattle.coordinator import lists, logstream, many, planning, previews, putting, starting, views
 from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.definitions import check_match, check_owner, read_document, saved
 from wattle.coordinator.feed import Feed
@@ -29,11 +29,10 @@ from wattle.core import replies as rp
 from wattle.core import requests as rq
 from wattle.core.environ import given
 from wattle.core.errors import Conflict, DocumentError, InvalidRequest, Unreachable
-from wattle.core.expand import resolve_params, resolve_rows
 from wattle.core.models import RunOptions
 from wattle.core.ports import Logs, Store
 from wattle.core.progress import FINAL, IN_FLIGHT
-from wattle.core.records import WorkflowRecord
+from wattle.core.records import RunRecord, WorkflowRecord
 from wattle.core.run import Run
 
 T = TypeVar("T")
@@ -43,24 +42,26 @@ WATCH_SECONDS = 0.1
 
 class Service:
     """Answers operations. `health` gives the parts of `get_health` that only the hallway knows; `hand_over` is
-    what a newcomer's or `wattle down`'s wish to take over calls; `glob` lists the files of a pattern."""
+    what a newcomer's or `wattle down`'s wish to take over calls; `glob` lists the files of a pattern;
+    `slots` is the limit of the coordinator that would be, where there is none."""
 
     def __init__(
         self, store: Store, logs: Logs, *, log_root: str, coordinator: Coordinator | None = None,
         health: Callable[[], rp.Health], hand_over: Callable[[rq.HandOver], str] | None = None,
         glob: Callable[[str], list[str]], default_folder: Callable[[str], str], environment: Mapping[str, str],
+        slots: int = 0,
     ) -> None:  # fmt: skip
         self.store = store
         self.logs = logs
         self.log_root = log_root
         self.coordinator = coordinator
-        self.history = History(store, coordinator)
+        self.history = History(store, coordinator, glob)
         self.edges = Edges()
         self._feed = Feed(store, coordinator)
         self._health = health
         self._hand_over = hand_over
-        self._glob = glob
         self._default_folder = default_folder
+        self._slots = slots
         self._environment = dict(environment)
 
     @property
@@ -129,18 +130,7 @@ class Service:
         return rp.Validation(valid=True, name=workflow.name, workers=len(workflow.workers), warnings=parsed.warnings)
 
     async def plan_workflow(self, request: rq.PlanWorkflow) -> rp.Plan:
-        name, number = self.history.parse(request.workflow)
-        document = ((await self.history.record(name, number)).spec.document if number is not None
-                    else (await self._workflow(name)).document)  # fmt: skip
-
-        def look() -> rp.Plan:
-            params = resolve_params(document, request.params)
-            rows = resolve_rows(document, params, self._glob)
-            limit = self.coordinator.dispatcher.totals["slots"] if self.coordinator else 0
-            limits = [value for value in (limit, request.jobs, document.max_concurrent_workers) if value]
-            return views.plan(document, rows, self.store.durations(document.name), int(min(limits, default=0)))
-
-        return await asyncio.to_thread(look)
+        return await self._planning(request.environment).of(request)
 
     async def delete_worker(self, request: rq.DeleteWorker) -> rp.WorkflowDetail:
         driver = self._driver()
@@ -155,6 +145,8 @@ class Service:
 
     async def start_workflow(self, request: rq.StartWorkflow) -> rp.RunDetail:
         driver = self._driver()
+        if request.stale:  # files may take long to read, and nothing else is held up meanwhile
+            await self._planning(request.environment).read(request)
         async with driver.lock:
             earlier = await self._earlier(request.workflow, request.key)
             if earlier is not None:
@@ -162,10 +154,10 @@ class Service:
             record = await self._workflow(self._definition_name(request.workflow))
             starting.check_overlap(driver, record)
             begin = starting.Start(
-                record.document, params=request.params, options=RunOptions(jobs=request.jobs),
+                record.document, params=request.params, options=RunOptions(jobs=request.jobs), stale=request.stale,
                 environment=self._base(request.environment), key=request.key,
             )  # fmt: skip
-            live = await starting.open_run(driver, record, begin, self._glob)
+            live = await starting.open_run(driver, record, begin, self.history)
         return await self._live_detail(live)
 
     async def rerun_workflow(self, request: rq.RerunWorkflow) -> rp.RunDetail:
@@ -188,7 +180,7 @@ class Service:
                 starting.rerun, self.store, earlier, run, request.from_worker, request.failed, request.jobs, environment
             )
             begin.key = key
-            live = await starting.open_run(driver, record, begin, self._glob)
+            live = await starting.open_run(driver, record, begin, self.history)
         return await self._live_detail(live)
 
     async def stop_workflow(self, request: rq.StopWorkflow) -> rp.RunDetail:
@@ -224,7 +216,7 @@ class Service:
         live = self._live(name, number)
         if live is None or self.coordinator is None:
             record, run = await self.history.run(name, number)
-            yield views.change(record, run, range(len(run.workers)), self.history.seq(), self._limit(run), first=True)
+            yield self._change(record, run, range(len(run.workers)), first=True)
             return
         watcher, first = Watcher(), True
         live.watchers.add(watcher)
@@ -247,7 +239,7 @@ class Service:
         if number is None and await self.history.latest(name) == 0:
             return views.graph_view((await self._workflow(name)).document, None)
         record, run = await self.history.run_of(request.workflow)
-        return views.graph_view(record.spec.document, run)
+        return views.graph_view(record.spec.document, run, await self.history.stale(record, run))
 
     async def get_timeline(self, request: rq.GetTimeline) -> rp.Timeline:
         record, run = await self.history.run_of(request.workflow)
@@ -288,7 +280,7 @@ class Service:
                 starting.alone, self.store, record, request.worker, self._base(request.environment)
             )
             begin.key = key
-            live = await starting.open_run(driver, record, begin, self._glob)
+            live = await starting.open_run(driver, record, begin, self.history)
         return await self._live_detail(live)
 
     async def stop_worker(self, request: rq.StopWorker) -> rp.RunDetail:
@@ -469,10 +461,10 @@ class Service:
 
     async def _detail(self, name: str, number: int | None) -> rp.RunDetail:
         record, run = await self.history.run(name, await self.history.number(name, number))
-        look = partial(views.detail, record, run, self.history.seq(), self._limit(run))
+        stale = await self.history.stale(record, run)
         if run.status in FINAL and self._live(name, record.spec.number) is None:
-            return await asyncio.to_thread(look)
-        return await self._look(lambda: views.detail(record, run, self.history.seq(), self._limit(run)))
+            return await asyncio.to_thread(views.detail, record, run, self.history.seq(), self._limit(run), stale)
+        return await self._look(lambda: views.detail(record, run, self.history.seq(), self._limit(run), stale))
 
     async def _live_detail(self, live: LiveRun) -> rp.RunDetail:
         return await self._look(lambda: views.detail(live.record, live.run, self.history.seq(), self._limit(live.run)))
@@ -483,7 +475,22 @@ class Service:
     def _news(self, live: LiveRun, watcher: Watcher, *, first: bool) -> rp.RunChange:
         indexes = range(len(live.run.workers)) if first else sorted(watcher.changed)
         watcher.changed = set()
-        return views.change(live.record, live.run, indexes, self.history.seq(), self._limit(live.run), first=first)
+        return self._change(live.record, live.run, indexes, first=first)
+
+    def _change(self, record: RunRecord, run: Run, indexes: Collection[int], *,
+                first: bool) -> rp.RunChange:  # fmt: skip
+        states = [views.worker_state(run, run.workers[i]) for i in indexes]
+        final = run.status in FINAL
+        full = views.detail(record, run, 0, self._limit(run)) if first or final else None
+        return rp.RunChange(
+            run=views.live_summary(record, run), workers=states, seq=self.history.seq(), first=first,
+            limit=full.limit if full else 0, run_dir=full.run_dir if full else "",
+            warnings=full.warnings if full else [],
+        )  # fmt: skip
+
+    def _planning(self, environment: dict[str, str] | None) -> planning.Planning:
+        slots = int(self.coordinator.dispatcher.totals["slots"]) if self.coordinator else self._slots
+        return planning.Planning(self.history, self._default_folder, self._base(environment), slots)
 
     def _base(self, environment: dict[str, str] | None) -> dict[str, str]:
         return dict(self._environment) if environment is None else given(environment)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from wattle.coordinator import reuse
 from wattle.coordinator.coordinator import Coordinator
+from wattle.coordinator.history import History
 from wattle.coordinator.live import LiveRun
 from wattle.coordinator.recovery import live_run, origins
 from wattle.core import events as ev
+from wattle.core import graph
 from wattle.core.binding import bind_environment
 from wattle.core.document import unavailable
 from wattle.core.errors import Conflict, InvalidRequest, NotAvailable, NotFound, StorageError
 from wattle.core.expand import expand, resolve_params, resolve_rows
+from wattle.core.identity import Identities
 from wattle.core.models import Instance, RunOptions, RunSpec, Worker, Workflow
-from wattle.core.places import collisions, environment_file, output_path
+from wattle.core.places import Places, collisions, environment_file, output_path
 from wattle.core.ports import Store
 from wattle.core.records import AttemptRecord, RunRecord, WorkflowRecord
 from wattle.core.run import Run
@@ -28,16 +34,17 @@ RUNS_SEARCHED = 50
 
 
 class Start:
-    """What a run is begun with. `rows` is given when an earlier run's are kept."""
+    """What a run is begun with. `rows` is given when an earlier run's are kept; `stale` takes over what holds."""
 
     def __init__(self, document: Workflow, *, params: Mapping[str, Any], options: RunOptions,
-                 environment: Mapping[str, str], key: str | None = None,
+                 environment: Mapping[str, str], key: str | None = None, stale: bool = False,
                  rows: Mapping[str, tuple[dict[str, Any], ...]] | None = None) -> None:  # fmt: skip
         self.document = document
         self.params = params
         self.options = options
         self.environment = environment
         self.key = key
+        self.stale = stale
         self.rows = rows
 
 
@@ -61,12 +68,11 @@ def check_overlap(coordinator: Coordinator, record: WorkflowRecord) -> None:
             )
 
 
-async def open_run(coordinator: Coordinator, record: WorkflowRecord, begin: Start,
-                   glob: Callable[[str], list[str]]) -> LiveRun:  # fmt: skip
+async def open_run(coordinator: Coordinator, record: WorkflowRecord, begin: Start, history: History) -> LiveRun:
     """Make the run, remember it, and return it once that is durable."""
     if coordinator.trouble:
         raise StorageError(coordinator.trouble, "nothing new is started until it can be written again")
-    live = await asyncio.to_thread(_make, coordinator, record, begin, glob)
+    live, wanted = await asyncio.to_thread(_make, coordinator, record, begin, history)
     spec = live.run.spec
     coordinator.remember(workflow=msgspec.structs.replace(record, last_run=spec.number))
     coordinator.adopt(live)
@@ -82,54 +88,70 @@ async def open_run(coordinator: Coordinator, record: WorkflowRecord, begin: Star
     except StorageError:
         coordinator.abandon(live)
         raise
+    if live.record.contents is None:
+        _read_later(coordinator, live, wanted, history)
     return live
 
 
+def _read_later(coordinator: Coordinator, live: LiveRun, wanted: set[str], history: History) -> None:
+    """Read files that are too large to wait for, beside the run, as they are at its beginning."""
+    loop, before = asyncio.get_running_loop(), history.contents.stamps(wanted)
+
+    def known(contents: dict[str, str]) -> None:
+        live.record.contents = contents
+        coordinator.remember(contents=(live.run.spec.id, contents))
+        history.reread(live.run.spec.id)
+
+    def read() -> None:
+        contents = history.contents.of(wanted)
+        if history.contents.stamps(wanted) == before:
+            with contextlib.suppress(RuntimeError):  # the loop has ended: it is read when somebody asks
+                loop.call_soon_threadsafe(known, contents)
+
+    threading.Thread(target=read, name="wattle-contents", daemon=True).start()
+
+
 def _make(coordinator: Coordinator, record: WorkflowRecord, begin: Start,
-          glob: Callable[[str], list[str]]) -> LiveRun:  # fmt: skip
+          history: History) -> tuple[LiveRun, set[str]]:  # fmt: skip
     document = bind_environment(begin.document, begin.environment)
     refused = unavailable(document)
     if refused:
         raise NotAvailable(f"{document.name} needs what this version cannot run yet: {refused[0].message}",
                            refused[0].hint)  # fmt: skip
     params = begin.params if begin.rows is not None else resolve_params(document, begin.params)
-    rows = begin.rows if begin.rows is not None else resolve_rows(document, params, glob)
+    rows = begin.rows if begin.rows is not None else resolve_rows(document, params, history.glob)
     _check_resources(coordinator, document)
     spec = RunSpec(
         id=coordinator.next_run_id(), workflow=record.name, number=record.last_run + 1, document=document,
         params=dict(params), rows=dict(rows), options=begin.options,
     )  # fmt: skip
     instances = expand(document, spec.rows)
+    identities = Identities(spec, instances)
+    wanted = identities.wanted()
+    contents = history.contents.of(wanted) if begin.stale else history.contents.quickly(wanted)
+    if begin.stale:
+        spec = _with_results(spec, identities.known(contents or {}, {}), history)
     clashes = collisions(spec, instances)
     if clashes:
         raise InvalidRequest(f"two workers of {document.name} would write one file: {clashes[0]}",
                              "give each its own path, for example with ${each.…} in it")  # fmt: skip
-    run = Run(spec, instances)
-    _check_gangs(coordinator, run)
     place = environment_file(coordinator.log_root, spec.workflow, spec.number)
     try:
         coordinator.save_environment(place, begin.environment)
     except OSError as error:
         raise StorageError(f"{spec.address} was not started, because its environment could not be kept: {error}",
                            "make room, or look at the rights of the log directory") from None  # fmt: skip
-    run_record = RunRecord(spec=spec, created_at=coordinator.clock.now())
-    return live_run(run_record, run, coordinator, dict(begin.environment))
+    run_record = RunRecord(spec=spec, created_at=coordinator.clock.now(), contents=contents)
+    return live_run(run_record, Run(spec, instances), coordinator.store, coordinator.log_root,
+                    dict(begin.environment)), wanted  # fmt: skip
 
 
-def _check_gangs(coordinator: Coordinator, run: Run) -> None:
-    """A gang starts as one: what all of its members take must be there at once."""
-    jobs, name = run.spec.options.jobs, run.spec.workflow
-    for members in set(run.together.gangs.values()):
-        shown = ", ".join([*(run.workers[index].instance.name for index in members[:6]), *["…"][: len(members) - 6]])
-        if jobs is not None and len(members) > jobs:
-            raise InvalidRequest(f"{name}: streams make {shown} start together, and -j {jobs} is fewer than that",
-                                 f"-j {len(members)}, or leave it out")  # fmt: skip
-        for resource in ("cpus", "memory", "gpus"):
-            wanted = sum(getattr(run.definition(index).resources, resource) or 0 for index in members)
-            total = coordinator.dispatcher.totals.get(resource)
-            if total is not None and wanted > total:
-                raise InvalidRequest(f"{name}: {shown} start together and ask for {wanted:g} {resource}, and this "
-                                     f"machine has {total:g}", f"lower their `resources: {resource}`")  # fmt: skip
+def _with_results(spec: RunSpec, identities: Identities, history: History) -> RunSpec:
+    """The run with every result taken over that still holds."""
+    decisions = reuse.decide(identities, history.earlier.runs(spec.workflow))
+    reused = reuse.taken_over(identities, decisions)
+    options = msgspec.structs.replace(spec.options, reused=reused, origin="only what was stale")
+    return msgspec.structs.replace(spec, options=options)
 
 
 def _check_resources(coordinator: Coordinator, document: Workflow) -> None:
@@ -155,12 +177,13 @@ def rerun(store: Store, record: RunRecord, run: Run, from_worker: str | None, fa
           jobs: int | None, environment: Mapping[str, str]) -> Start:  # fmt: skip
     """The start of a new run with the earlier run's document, params and rows, taking over what need not run."""
     again = _wanted_again(run, from_worker, failed=failed)
+    upstream = [progress.instance.upstream for progress in run.workers]
     reused: dict[str, str] = {}
+    places: dict[str, Places] = {}
     if again is not None:
-        everything = set(range(len(run.workers)))
-        kept = {i for i in everything - again if run.workers[i].phase == "completed"}
-        changed = {i for i in kept if not _outputs_unchanged(store, run, i)}
-        kept -= run.together.from_here_on(changed | (everything - kept))
+        kept = {i for i in range(len(run.workers)) if i not in again and run.workers[i].phase == "completed"}
+        changed = {i for i in kept if not _outputs_unchanged(store, run, i, places)}
+        kept -= graph.descendants(upstream, changed | (set(range(len(run.workers))) - kept)) | changed
         reused = {run.workers[i].instance.name: run.workers[i].reused_from or run.spec.address for i in kept}
     spec = record.spec
     options = RunOptions(jobs=jobs if jobs is not None else spec.options.jobs, reused=reused,
@@ -170,6 +193,7 @@ def rerun(store: Store, record: RunRecord, run: Run, from_worker: str | None, fa
 
 def _wanted_again(run: Run, from_worker: str | None, *, failed: bool) -> set[int] | None:
     """The instances that must run again; None for all."""
+    upstream = [progress.instance.upstream for progress in run.workers]
     wanted: set[int] = set()
     if from_worker is not None:
         indexes = run.name_to_indexes(from_worker)
@@ -183,33 +207,23 @@ def _wanted_again(run: Run, from_worker: str | None, *, failed: bool) -> set[int
                            f"wattle rerun {run.spec.address} runs all of it", code="nothing-failed")  # fmt: skip
     if from_worker is None and not failed:
         return None
-    return run.together.from_here_on(wanted)
+    return wanted | graph.descendants(upstream, wanted)
 
 
-def _outputs_unchanged(store: Store, run: Run, index: int) -> bool:
-    """Whether every file that a completed instance left is still as it was recorded (size and time)."""
+def _outputs_unchanged(store: Store, run: Run, index: int, places: dict[str, Places]) -> bool:
+    """Whether every file that a completed instance left is still as it was recorded (size and time). `places` keeps
+    those of the runs that made results."""
     progress = run.workers[index]
-    recorded = progress.latest
-    spec = run.spec
-    if progress.reused_from:
-        workflow, _, number = progress.reused_from.rpartition("@")
+    recorded, made_by, spec = progress.latest, progress.reused_from, run.spec
+    if made_by:
+        workflow, _, number = made_by.rpartition("@")
         origin = store.run(workflow, int(number))
         if origin is None:
             return False
-        spec = origin.spec
-        recorded = _completed(store, origin, progress.instance.name)
+        spec, recorded = origin.spec, _completed(store, origin, progress.instance.name)
     if recorded is None:
         return False
-    for port, seen in recorded.outputs.items():
-        if seen is None:
-            continue
-        try:
-            now = os.stat(output_path(spec, progress.instance, port))
-        except OSError:
-            return False
-        if (now.st_size, now.st_mtime_ns) != tuple(seen):
-            return False
-    return True
+    return not reuse.spoilt(places.setdefault(made_by, Places(spec)), progress.instance, recorded)
 
 
 def _completed(store: Store, origin: RunRecord, name: str) -> AttemptRecord | None:
@@ -226,10 +240,6 @@ def alone(store: Store, record: WorkflowRecord, name: str, environment: Mapping[
     by_name = {worker.name: worker for worker in document.workers}
     if name not in by_name:
         raise NotFound(f"{record.name} has no worker {name}.", f"wattle show {record.name}")
-    joined = [other for other in _joined(document, name) if other != name]
-    if joined:
-        raise Conflict(f"{record.name}/{name} is joined by streams with {', '.join(joined)}, so it cannot start alone.",
-                       f"wattle run {record.name}, or wattle rerun {record.name} --from {name}", code="joined")
     above = _above(by_name, name)
     kept = tuple(worker for worker in document.workers if worker.name == name or worker.name in above)
     reduced = msgspec.structs.replace(document, workers=kept)
@@ -247,20 +257,6 @@ def alone(store: Store, record: WorkflowRecord, name: str, environment: Mapping[
                          options=RunOptions(origin=origin, reused=reused))  # fmt: skip
     raise Conflict(f"{record.name}/{name} needs the outputs of {', '.join(sorted(sources))}, and no run has them.",
                    f"wattle run {record.name}", code="no-inputs")  # fmt: skip
-
-
-def _joined(document: Workflow, name: str) -> list[str]:
-    """The workers that streams join with this one, in document order."""
-    streams = {(worker.name, port) for worker in document.workers
-               for port, output in worker.outputs.items() if output.type == "stream"}  # fmt: skip
-    pairs = [(source.worker, worker.name) for worker in document.workers for feed in worker.inputs.values()
-             for source in feed.sources if (source.worker, source.output) in streams]  # fmt: skip
-    found, grown = {name}, True
-    while grown:
-        more = {end for pair in pairs if found & set(pair) for end in pair}
-        grown = not more <= found
-        found |= more
-    return [worker.name for worker in document.workers if worker.name in found]
 
 
 def _direct(worker: Worker) -> set[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from wattle.coordinator.definitions import etag
 from wattle.core import graph
 from wattle.core.document import dump
-from wattle.core.expand import expand
-from wattle.core.launch import describe
 from wattle.core.layout import layout
 from wattle.core.models import Workflow
 from wattle.core.places import run_dir
@@ -20,9 +18,6 @@ from wattle.core.replies import (
     Graph,
     GraphEdge,
     GraphNode,
-    Plan,
-    PlannedWorker,
-    RunChange,
     RunDetail,
     RunSummary,
     Timeline,
@@ -55,8 +50,8 @@ def live_summary(record: RunRecord, run: Run) -> RunSummary:
     return reply
 
 
-def worker_state(run: Run, progress: Progress) -> WorkerState:
-    """One instance in a run."""
+def worker_state(run: Run, progress: Progress, stale: Collection[str] = ()) -> WorkerState:
+    """One instance in a run. `stale` are the names of those whose result is no longer what would be made."""
     record = progress.latest
     return WorkerState(
         name=progress.instance.name, group=progress.instance.group, status=progress.status, phase=progress.phase,
@@ -65,27 +60,18 @@ def worker_state(run: Run, progress: Progress) -> WorkerState:
         signal=record.signal if record else None,
         pid=progress.pid if progress.phase in {"running", "stopping"} else None,
         started_at=record.started_at if record else None, ended_at=record.ended_at if record else None,
-        reused_from=progress.reused_from,
+        reused_from=progress.reused_from, stale=progress.phase == "completed" and progress.instance.name in stale,
     )  # fmt: skip
 
 
-def detail(record: RunRecord, run: Run, seq: int, limit: int) -> RunDetail:
+def detail(record: RunRecord, run: Run, seq: int, limit: int, stale: Collection[str] = ()) -> RunDetail:
     """A run with its workers."""
     document = record.spec.document
     return RunDetail(
-        **_fields(live_summary(record, run)), workers=[worker_state(run, progress) for progress in run.workers],
+        **_fields(live_summary(record, run)),
+        workers=[worker_state(run, progress, stale) for progress in run.workers],
         seq=seq, params=record.spec.params, working_dir=document.working_dir,
         run_dir=run_dir(document, record.spec.workflow, record.spec.number), limit=limit, warnings=warnings(run),
-    )  # fmt: skip
-
-
-def change(record: RunRecord, run: Run, indexes: Iterable[int], seq: int, limit: int, *, first: bool) -> RunChange:
-    """What has changed in a run: the workers of these indexes; what never changes is in the first and the last one."""
-    told = first or run.status in FINAL
-    return RunChange(
-        run=live_summary(record, run), workers=[worker_state(run, run.workers[i]) for i in indexes], seq=seq,
-        first=first, limit=limit if told else 0, warnings=warnings(run) if told else [],
-        run_dir=run_dir(record.spec.document, record.spec.workflow, record.spec.number) if told else "",
     )  # fmt: skip
 
 
@@ -144,7 +130,7 @@ def metrics(found: WorkerDetail, usage: Usage | None) -> WorkerMetrics:
     )  # fmt: skip
 
 
-# ---- plan, graph, timeline ------------------------------------------------------------------------------------
+# ---- graph, timeline ------------------------------------------------------------------------------------------
 
 
 def worker_edges(document: Workflow) -> tuple[list[list[int]], dict[tuple[int, int], list[str]]]:
@@ -163,37 +149,7 @@ def worker_edges(document: Workflow) -> tuple[list[list[int]], dict[tuple[int, i
     return upstream, ports
 
 
-def plan(document: Workflow, rows: Mapping[str, tuple[dict[str, object], ...]], durations: Mapping[str, float],
-         limit: int, notes: Iterable[str] = ()) -> Plan:  # fmt: skip
-    """What a start would run: workers in an order that respects every edge, with their levels."""
-    upstream, _ = worker_edges(document)
-    levels = graph.levels(upstream)
-    instances = expand(document, rows)
-    estimates = [_estimate(worker.name, rows, durations) for worker in document.workers]
-    known = [0.0 if estimate is None else estimate for estimate in estimates]
-    critical = [document.workers[i].name for i in graph.critical_path(upstream, known)] if any(known) else []
-    total = sum(known[i] for i in graph.critical_path(upstream, known)) if any(known) else None
-    workers = [
-        PlannedWorker(
-            name=worker.name, level=levels[i], instances=len(rows[worker.name]) if worker.each else 1,
-            upstream=[document.workers[j].name for j in sorted(upstream[i])], command=describe(worker),
-            action="run", estimate=estimates[i],
-        )
-        for i, worker in enumerate(document.workers)
-    ]  # fmt: skip
-    workers.sort(key=lambda planned: planned.level)
-    return Plan(workflow=document.name, workers=workers, instances=len(instances), limit=limit, estimate=total,
-                levels=1 + max(levels, default=-1), critical_path=critical, warnings=list(notes))  # fmt: skip
-
-
-def _estimate(name: str, rows: Mapping[str, tuple[dict[str, object], ...]],
-              durations: Mapping[str, float]) -> float | None:  # fmt: skip
-    """The longest instance's median, since a group's instances run side by side."""
-    names = [f"{name}.{i}" for i in range(1, len(rows[name]) + 1)] if name in rows else [name]
-    return max((durations[n] for n in names if n in durations), default=None)
-
-
-def graph_view(document: Workflow, run: Run | None) -> Graph:
+def graph_view(document: Workflow, run: Run | None, stale: Collection[str] = ()) -> Graph:
     """Workers and groups as nodes, with their places in the layered layout and their states."""
     upstream, ports = worker_edges(document)
     places = layout(upstream)
@@ -207,7 +163,9 @@ def graph_view(document: Workflow, run: Run | None) -> Graph:
             counts[progress.status] = counts.get(progress.status, 0) + 1
         kind = "command" if worker.command is not None else "script" if worker.script is not None else "notebook"
         nodes.append(GraphNode(name=worker.name, instances=max(1, sum(counts.values())), counts=counts, x=x, y=y,
-                               status=group_status(counts), kind=kind))  # fmt: skip
+                               status=group_status(counts), kind=kind,
+                               stale=any(progress.phase == "completed" and progress.instance.name in stale
+                                         for progress in members.get(worker.name, ()))))  # fmt: skip
     names = [worker.name for worker in document.workers]
     edges = [GraphEdge(source=names[a], target=names[b], ports=texts) for (a, b), texts in ports.items()]
     return Graph(workflow=document.name, nodes=nodes, edges=edges)

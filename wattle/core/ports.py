@@ -46,6 +46,9 @@ class Store(Protocol):
     def workflow(self, name: str) -> WorkflowRecord | None:
         """The definition of that name (ignoring case, as names are unique so), deleted ones included."""
 
+    def revision(self, name: str) -> int:
+        """The revision of a definition; 0 when there is none, or it is deleted."""
+
     def workflows(self) -> list[WorkflowRecord]:
         """All definitions that are not deleted, by name."""
 
@@ -145,12 +148,8 @@ class Logs(Protocol):
 class Bus(Protocol):
     """Live news for whoever listens; never the truth."""
 
-    def wanted(self, workflow: str, number: int) -> bool:
-        """Somebody listens to this run, or that is not known yet."""
-
-    def publish(self, workflow: str, number: int, seq: int, changes: Any) -> None:
-        """Tell what has changed in a run up to event `seq`: a mapping or struct that changes no more. None: something
-        has, and who begins to listen only now must ask. Never blocks, never raises."""
+    def publish(self, workflow: str, number: int, seq: int, changes: Mapping[str, Any]) -> None:
+        """Never blocks, never raises."""
 
 
 class Clock(Protocol):

@@ -47,6 +47,8 @@ class RunRecord(msgspec.Struct, kw_only=True):
     counts: dict[str, int] = {}
     overhead: float = 0.0
     """CPU seconds that Wattle itself spent on this run (coordinator and supervisor)."""
+    contents: dict[str, str] | None = None
+    """Path -> what the outside files of the run held when it began (`core/identity.py`); None: not known."""
 
 
 class RunHead(msgspec.Struct, kw_only=True):
@@ -124,9 +126,12 @@ class Batch(msgspec.Struct, kw_only=True):
     mark: JournalMark | None = None
     keys: dict[str, str] = {}
     """Idempotency keys -> the address of the run that each one started."""
+    contents: dict[int, dict[str, str]] = {}
+    """Run id -> the contents of its outside files, when these became known after the run was inserted."""
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.attempts or self.runs or self.workflows or self.mark or self.keys)
+        return bool(self.events or self.attempts or self.runs or self.workflows or self.mark or self.keys
+                    or self.contents)
 
 
 class Launch(msgspec.Struct, kw_only=True, gc=False):
@@ -135,8 +140,7 @@ class Launch(msgspec.Struct, kw_only=True, gc=False):
     `set_aside` renames what an earlier attempt left (old path -> new path, skipped when there is nothing) and `links`
     makes symbolic links (link path -> target text), both before `directories`. `limits` maps a counter
     (`slots`, `run:7`, `group:7/train`, `cpus`, …) to (what this process takes, the total): the supervisor starts the
-    attempt when every counter has room, in the order of arrival; `room`, where it is given, is what must be free for
-    that instead: the first of a gang waits for room for all of it. `directories` are made
+    attempt when every counter has room, in the order of arrival. `directories` are made
     first (the working directory among them), then `files` are written (path -> text; those in `scripts` become
     executable), then the process starts with `argv` in `cwd`. `env` is laid over the base environment `env_id`.
     `outputs` maps each declared file or value output to its absolute path: the supervisor looks at them at the exit.
@@ -169,7 +173,6 @@ class Launch(msgspec.Struct, kw_only=True, gc=False):
     grace: float = 10.0
     log_limit: int | None = None
     limits: dict[str, tuple[float, float]] = {}
-    room: dict[str, tuple[float, float]] = {}
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):

@@ -91,6 +91,9 @@ class WorkerState(Reply, kw_only=True):
     started_at: float | None = None
     ended_at: float | None = None
     reused_from: str = ""
+    stale: bool = False
+    """It completed, and today's definition, files or upstreams would make something else. Not told while it is
+    watched (`RunChange`)."""
 
 
 class RunDetail(RunSummary, kw_only=True):
@@ -127,8 +130,11 @@ class PlannedWorker(Reply, kw_only=True):
     upstream: list[str]
     command: str
     action: str
-    """`run` or `reuse`."""
+    """`run` or `reuse`: what a start would do with it."""
+    runs: int = 1
+    """How many of its instances would run."""
     why: str = ""
+    """Why it runs, or what its results are taken from; of a plain start, why it would with `stale`."""
     estimate: float | None = None
     """Median seconds of its completed attempts in the newest runs."""
 
@@ -139,8 +145,19 @@ class Plan(Reply, kw_only=True):
     instances: int
     levels: int
     limit: int
+    runs: int = 0
+    """Instances that would run."""
+    reusable: int = 0
+    """Instances whose results match: what `stale` takes over."""
+    unknown: int = 0
+    """Instances that would run and of which nothing tells how long they take."""
     estimate: float | None = None
+    """Seconds from the first start to the last end, with `limit` at once."""
+    work: float | None = None
+    """Seconds of all that would run, one after the other."""
     critical_path: list[str] = []
+    critical: float | None = None
+    """Seconds of the workers of the critical path: no limit makes it faster."""
     warnings: list[str] = []
 
 
@@ -155,6 +172,8 @@ class GraphNode(Reply, kw_only=True):
     y: float
     kind: str
     """`command`, `script` or `notebook`."""
+    stale: bool = False
+    """Some of its results are, as in `WorkerState`."""
 
 
 class GraphEdge(Reply, kw_only=True):
@@ -378,8 +397,6 @@ class Health(Reply, kw_only=True):
     unfinished_runs: int
     running_workers: int
     loop_lag_ms: float = 0.0
-    bus: str = ""
-    """How the bus is, in a sentence."""
     settings: dict[str, list[str]] = {}
     """Setting -> its value and where it comes from."""
 

@@ -72,11 +72,13 @@ class DeleteWorkflow(Request, kw_only=True):
 
 class StartWorkflow(Request, kw_only=True):
     """`environment` is the client's whole environment, its tokens stripped; absent, the coordinator's own is used.
-    `jobs` is `-j`. `key` makes a repeated request start only one run."""
+    `jobs` is `-j`. `stale`: results of earlier runs that still hold are taken over. `key` makes a repeated request
+    start only one run."""
 
     workflow: str
     params: dict[str, Any] = {}
     jobs: Jobs | None = None
+    stale: bool = False
     environment: dict[str, str] | None = None
     key: Key | None = None
 
@@ -99,9 +101,18 @@ class RerunWorkflow(Request, kw_only=True):
 
 
 class PlanWorkflow(Request, kw_only=True):
+    """As `StartWorkflow`. With `document` or `text`, as in `CreateWorkflow`, that is planned in place of what is saved
+    under the name, and not saved."""
+
     workflow: str
     params: dict[str, Any] = {}
     jobs: Jobs | None = None
+    stale: bool = False
+    environment: dict[str, str] | None = None
+    document: dict[str, Any] | None = None
+    text: str | None = None
+    format: Format = "yaml"
+    base_dir: str | None = None
 
 
 class ListWorkers(Request, kw_only=True):

@@ -70,9 +70,9 @@ class Methods:
         return self._one("delete_workflow", workflow=workflow, if_match=if_match)
 
     def start_workflow(self, workflow: str, *, params: dict[str, Any] | None = None, jobs: int | None = None,
-                       environment: dict[str, str] | None = None,
+                       stale: bool = False, environment: dict[str, str] | None = None,
                        key: str | None = None) -> replies.RunDetail:  # fmt: skip
-        return self._one("start_workflow", workflow=workflow, params=params or {}, jobs=jobs,
+        return self._one("start_workflow", workflow=workflow, params=params or {}, jobs=jobs, stale=stale,
                          environment=environment or self.environment, key=key)  # fmt: skip
 
     def stop_workflow(self, workflow: str, *, grace: float | None = None) -> replies.RunDetail:
@@ -84,9 +84,13 @@ class Methods:
         return self._one("rerun_workflow", workflow=workflow, from_worker=from_worker, failed=failed, jobs=jobs,
                          environment=environment, key=key)  # fmt: skip
 
-    def plan_workflow(self, workflow: str, *, params: dict[str, Any] | None = None,
-                      jobs: int | None = None) -> replies.Plan:  # fmt: skip
-        return self._one("plan_workflow", workflow=workflow, params=params or {}, jobs=jobs)
+    def plan_workflow(self, workflow: str, *, params: dict[str, Any] | None = None, jobs: int | None = None,
+                      stale: bool = False, environment: dict[str, str] | None = None,
+                      document: dict[str, Any] | None = None, text: str | None = None,
+                      format: Format = "yaml", base_dir: str | None = None) -> replies.Plan:  # fmt: skip
+        return self._one("plan_workflow", workflow=workflow, params=params or {}, jobs=jobs, stale=stale,
+                         environment=environment or self.environment, document=document, text=text, format=format,
+                         base_dir=base_dir or self.base_dir)  # fmt: skip
 
     def list_workers(self, workflow: str) -> replies.RunDetail:
         return self._one("list_workers", workflow=workflow)

@@ -22,6 +22,7 @@ _options = msgspec.json.Decoder(RunOptions)
 _spec = msgspec.json.Decoder(RunSpec)
 _workflow = msgspec.json.Decoder(Workflow)
 _mark = msgspec.json.Decoder(JournalMark)
+_contents = msgspec.json.Decoder(dict[str, str])
 _counts = msgspec.json.Decoder(dict[str, int])
 _outputs = msgspec.json.Decoder(dict[str, tuple[int, int] | None])
 
@@ -52,6 +53,11 @@ def run_row(run: RunRecord) -> Row:
         spec.id, fold(spec.workflow), spec.workflow, spec.number, run.status, run.phase, run.reason, run.cause,
         run.created_at, run.started_at, run.completed_at, text(run.counts), run.overhead, text(spec.options),
     )  # fmt: skip
+
+
+def spec_row(run: RunRecord) -> Row:
+    """A row of `run_specs`."""
+    return run.spec.id, text(run.spec), None if run.contents is None else text(run.contents)
 
 
 def run_change(run: RunRecord) -> Row:
@@ -120,12 +126,13 @@ def to_head(row: Sequence[Any]) -> RunHead:
 
 
 def to_run(row: Sequence[Any]) -> RunRecord:
-    """From a row of `runs` and its spec."""
-    head = to_head(row[:-1])
+    """From a row of `runs`, its spec and the contents of its files."""
+    *row, spec, contents = row
+    head = to_head(row)
     return RunRecord(
-        spec=_spec.decode(row[-1]), status=head.status, phase=head.phase, reason=head.reason, cause=head.cause,
+        spec=_spec.decode(spec), status=head.status, phase=head.phase, reason=head.reason, cause=head.cause,
         created_at=head.created_at, started_at=head.started_at, completed_at=head.completed_at, counts=head.counts,
-        overhead=head.overhead,
+        overhead=head.overhead, contents=None if contents is None else _contents.decode(contents),
     )  # fmt: skip
 
 

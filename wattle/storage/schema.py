@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import text as sql
 
-VERSION = "0001"
+VERSION = "0002"
 """The newest revision in `migrations/versions/`; kept in Alembic's own table."""
 
 metadata = MetaData()
@@ -97,7 +97,7 @@ runs = Table(
 )  # fmt: skip
 
 # A document may be megabytes: a row of its own keeps it out of every change of the run's state.
-run_specs = Table("run_specs", metadata, _of_run(), Column("spec", Text, nullable=False))
+run_specs = Table("run_specs", metadata, _of_run(), Column("spec", Text, nullable=False), Column("contents", Text))
 
 run_groups = Table(
     "run_groups", metadata, _of_run(),

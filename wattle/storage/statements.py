@@ -35,6 +35,7 @@ class Statements:
         self.drop_workers = f"DELETE FROM worker_definitions WHERE workflow_key = {sign}"
         self.drop_run = f"DELETE FROM runs WHERE id = {sign}"
         self.drop_key = f"DELETE FROM idempotency_keys WHERE address = {sign}"
+        self.put_contents = f"UPDATE run_specs SET contents = {sign} WHERE run = {sign}"
         changing = ("status", "phase", "reason", "cause", "started_at", "completed_at", "counts", "overhead")
         self.change_run = f"UPDATE runs SET {', '.join(f'{name} = {sign}' for name in changing)} WHERE id = {sign}"
         self.last = {

@@ -194,6 +194,8 @@ class SqlStore:
                 cursor.executemany(say.put_attempt, list(map(rows.attempt_row, batch.attempts.values())))
             if batch.mark is not None:
                 cursor.execute(say.put_meta, ("mark", rows.text(batch.mark)))
+            for run, contents in batch.contents.items():
+                cursor.execute(say.put_contents, (rows.text(contents), run))
             if batch.keys:
                 cursor.executemany(say.put_key, list(batch.keys.items()))
         return seq
@@ -220,7 +222,7 @@ class SqlStore:
             return
         spec = record.spec
         cursor.execute(say.insert_run, rows.run_row(record))
-        cursor.execute(say.insert_spec, (spec.id, rows.text(spec)))
+        cursor.execute(say.insert_spec, rows.spec_row(record))
         if spec.rows:
             cursor.executemany(say.insert_group, [(spec.id, name, len(values)) for name, values in spec.rows.items()])
 
@@ -281,6 +283,12 @@ class SqlStore:
         row = self._first(select(schema.definitions).where(schema.definitions.c.key == fold(name)))
         with told(self._place):
             return None if row is None else rows.to_workflow(row)
+
+    def revision(self, name: str) -> int:
+        """The revision of a definition; 0 when there is none, or it is deleted."""
+        found = schema.definitions.c
+        row = self._first(select(found.revision).where(found.key == fold(name), found.deleted_at.is_(None)))
+        return 0 if row is None else int(row[0])
 
     def workflows(self) -> list[WorkflowRecord]:
         """All definitions that are not deleted, by name."""
@@ -371,7 +379,8 @@ class SqlStore:
         return None if row is None else str(row[0])
 
 
-_RUNS_WITH_SPEC = select(schema.runs, schema.run_specs.c.spec).join_from(schema.runs, schema.run_specs)
+_SPECS = schema.run_specs.c
+_RUNS_WITH_SPEC = select(schema.runs, _SPECS.spec, _SPECS.contents).join_from(schema.runs, schema.run_specs)
 
 
 def _meta(key: str) -> Executable:
