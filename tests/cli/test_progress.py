@@ -18,10 +18,13 @@ from wattle.sdk.client import Client
 class Coordinator:
     """Answers `read_logs` of any worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, *progress: dict[str, Any]) -> None:
         self.asked: list[str] = []
+        self.progress = progress
 
     def request(self, operation: str, fields: dict[str, Any]) -> dict[str, Any]:
+        if operation == "get_progress":
+            return {"workers": list(self.progress)}
         assert operation == "read_logs"
         self.asked.append(fields["worker"])
         return {"chunks": [{"stream": "stdout", "text": f"{fields['worker']} says \033[2Jhello\n", "base64": None}]}
@@ -71,6 +74,18 @@ def test_the_block_is_redrawn_in_place_and_stays_at_the_end() -> None:
     live.finish()
     rows = emulate(screen(told).getvalue())
     assert rows[1:] == ["  ✔ a     2.0 s   a says hello", "  ✔ b     2.0 s   b says hello", ""]
+
+
+def test_a_worker_that_says_how_far_it_is_has_a_bar_instead_of_its_log() -> None:
+    told, board = style(tty=True, color=False), Board()
+    far = {"name": "a", "fraction": 0.456, "text": "epoch\033[2J 4", "at": 0.0}
+    coordinator = Coordinator(far, {"name": "b", "fraction": None, "text": "warming up", "at": 0.0})
+    live = Live(board, told, client(coordinator))
+    live.show(board.take(change([worker("a", "running"), worker("b", "running"), worker("c", "running")])))
+    assert emulate(screen(told).getvalue())[1:4] == [
+        "  ● a     5.0 s   ▮▮▮▮▯▯▯▯▯▯ 45%  epoch 4", "  ● b     5.0 s   warming up", "  ● c     5.0 s   c says hello",
+    ]  # fmt: skip
+    assert coordinator.asked == ["c"]
 
 
 def test_at_most_four_logs_are_read_at_a_time() -> None:

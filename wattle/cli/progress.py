@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from wattle.cli.board import FINAL, counts_text, worker_line
+from wattle.cli.board import FINAL, bar, counts_text, worker_line
 from wattle.cli.style import clean, clip, width
 from wattle.core.errors import WattleError
 
@@ -85,8 +85,19 @@ class Live:
         self._drawn = [width(line) for line in lines]
 
     def _read_logs(self) -> None:
-        self._last = {name: self._last_line(name) for name in self.board.running()[:LOGS_READ]}
+        """What running workers say of themselves: how far they are, else the last line of their logs."""
+        running = self.board.running()
+        said = self._said_progress() if running else {}
+        rest = [name for name in running if name not in said][:LOGS_READ]
+        self._last = {**said, **{name: self._last_line(name) for name in rest}}
         self._tell()
+
+    def _said_progress(self) -> dict[str, str]:
+        try:
+            reply = self._client.ask("get_progress", workflow=self.board.run["address"])
+        except WattleError:
+            return {}
+        return {worker["name"]: progress_text(worker, self._style) for worker in reply["workers"]}
 
     def _tell(self) -> None:
         """What workers said last stays beside them, in a run small enough."""
@@ -146,6 +157,15 @@ class Plain:
 
     def _say(self, text: str) -> None:
         print(text, file=self._style.stream, flush=True)
+
+
+def progress_text(worker: Mapping[str, Any], style: Style) -> str:
+    """`▮▮▮▮▯▯▯▯▯▯ 40%  epoch 4`."""
+    fraction, text = worker["fraction"], clean(worker["text"]).strip()
+    if fraction is None:
+        return text
+    percent = int(100 * fraction)
+    return f"{bar(percent, 100, style)} {percent:>2}%  {text}".rstrip()
 
 
 def last_line(reply: Mapping[str, Any]) -> str:
