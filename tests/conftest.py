@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.terminal import Terminal
+
+# Most tests need no bus, and a router for each of their coordinators takes time; those that do switch it on.
+os.environ.setdefault("WATTLE_ZENOH_ENABLED", "false")
 
 # Machines are shared: how long an example takes says nothing.
 settings.register_profile("wattle", deadline=None, suppress_health_check=[HealthCheck.too_slow])

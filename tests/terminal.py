@@ -17,13 +17,16 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class Terminal:
-    """Runs `wattle` commands on a state root below `folder`; `close` ends whatever they left."""
+    """Runs `wattle` commands on a state root below `folder`; `close` ends whatever they left. `bus` gives their
+    coordinators one."""
 
-    def __init__(self, folder: Path, home: Path | None = None) -> None:
+    def __init__(self, folder: Path, home: Path | None = None, *, bus: bool = False) -> None:
         self.folder = folder
         self.home = home or folder / "home"
         self.environment = {**os.environ, "WATTLE_HOME": str(self.home), "PYTHONPATH": str(REPOSITORY),
                             "NO_COLOR": "1"}  # fmt: skip
+        if bus:
+            self.environment["WATTLE_ZENOH_ENABLED"] = "true"
         self.processes: list[subprocess.Popen[str]] = []
 
     def wattle(self, *words: str, env: Mapping[str, str] | None = None, stdin: str | None = None,
@@ -64,6 +67,10 @@ class Terminal:
         """The supervisor's process id."""
         return int((self.home / "run" / "supervisor.lock").read_text().split()[0])
 
+    def router(self) -> int:
+        """The router's process id."""
+        return int(json.loads((self.home / "run" / "bus" / "ready.json").read_text())["pid"])
+
     def status(self, address: str) -> dict[str, Any]:
         """The run's detail."""
         return dict(self.ask("status", address))
@@ -91,7 +98,7 @@ class Terminal:
 
     def _left(self) -> list[int]:
         found = []
-        for look in (self.coordinator, self.supervisor):
+        for look in (self.coordinator, self.supervisor, self.router):
             try:
                 found.append(look())
             except (OSError, ValueError, KeyError, IndexError):

@@ -108,7 +108,7 @@ def test_yes_and_no_have_many_words(word: str, meaning: bool, person: dict[str, 
 
 
 def test_settings_cannot_be_changed(person: dict[str, str]) -> None:
-    assert len(Settings._fields) <= 15
+    assert len(Settings._fields) <= 16
     with pytest.raises(AttributeError):
         load(environ=person).port = 1  # type: ignore[misc]
 
@@ -141,6 +141,7 @@ def test_settings_are_described_with_their_origins_and_without_a_password(person
     ("[coordinator]\nmode = 'fast'\n", ["'fast'", "dependency, sequential, parallel"]),
     ("[coordinator]\non_exit = 'stop'\n", ["'stop'", "resume, pause"]),
     ("[zenoh]\nenabled = 'perhaps'\n", ["[zenoh] enabled", "true or false"]),
+    ("[zenoh]\ntls = 'nowhere'\n", ["[zenoh] tls", "HOST:PORT"]),
     ("[server]\nport = = 1\n", ["line 2"]),
 ])  # fmt: skip
 def test_a_file_that_makes_no_sense_is_told_with_its_name_and_key(

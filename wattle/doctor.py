@@ -25,7 +25,8 @@ def examine(settings: Settings) -> list[dict[str, Any]]:
     """All looks, each `{name, ok, detail, hint}`; a look that fails never hides the others."""
     looks: list[tuple[str, Callable[[Settings], tuple[bool, str, str]]]] = [
         ("version", _version), ("state root", _state_root), ("disk", _disk), ("private door", _door),
-        ("database", _database), ("coordinator", _coordinator), ("supervisor", _supervisor), ("programs", _programs),
+        ("database", _database), ("coordinator", _coordinator), ("supervisor", _supervisor), ("bus", _bus),
+        ("programs", _programs),
     ]  # fmt: skip
     found = []
     for name, look in looks:
@@ -94,6 +95,17 @@ def _supervisor(settings: Settings) -> tuple[bool, str, str]:
     if pid is None:
         return False, str(health["supervisor_state"]), f"look at {settings.runtime_dir / 'supervisor.log'}"
     return True, f"process {pid}, {health['supervisor_state']}", ""
+
+
+def _bus(settings: Settings) -> tuple[bool, str, str]:
+    if not settings.zenoh_enabled:
+        return True, "off: the settings say so ([zenoh] enabled = false)", ""
+    if not succession.answers(settings):
+        return True, "there while a coordinator runs", ""
+    with succession.client(settings) as client:
+        state = str(client.ask("get_health")["bus"])
+    well = not state.startswith("There is no bus")
+    return well, state, "" if well else f"runs need no bus; look at {settings.runtime_dir / 'bus' / 'router.log'}"
 
 
 def _programs(_settings: Settings) -> tuple[bool, str, str]:

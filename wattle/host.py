@@ -29,6 +29,7 @@ from wattle.core.environ import strip_secrets
 from wattle.core.errors import Conflict, StorageError, WattleError
 from wattle.core.replies import Health
 from wattle.core.requests import Format, HandOver
+from wattle.hostbus import HostBus
 from wattle.runtime.environment import read_base, write_base
 from wattle.runtime.inprocess import InProcessExecutor
 from wattle.runtime.local import LocalExecutor
@@ -44,6 +45,7 @@ from wattle.succession import (
     spawn_background,
     supervised,
 )  # fmt: skip
+from wattle.web.audit import Audit
 
 if TYPE_CHECKING:
     from wattle.core.measures import Measures
@@ -87,10 +89,13 @@ class Host:
         self._leave = asyncio.Event()
         self._goodbye = True
         self._spawn = False
+        self._down = False
         self._state = "starting"
         self._supervised = supervised(settings)
         self._executor: LocalExecutor | InProcessExecutor | None = None
         self._coordinator: Coordinator | None = None
+        self._audit = Audit(str(settings.home / "audit.log"), SystemClock().now)
+        self._bus = HostBus(settings, self._audit)
 
     async def run(self) -> None:
         """Host until the end; the lock is released in any case. Raises WattleError when it cannot begin."""
@@ -102,6 +107,7 @@ class Host:
             store = await asyncio.to_thread(open_store, self.settings.database)
             coordinator = await self._begin(store)
             self.started.set()
+            self._bus.start(coordinator, self._answering(), patient=self.hold.rank == "foreground")
             watch = asyncio.create_task(self._watch(coordinator))
             door = await self._open_door()
             await self._leave.wait()
@@ -127,6 +133,7 @@ class Host:
             environments=(write_base, read_base), failpoint=failpoint_from(os.environ),
         )  # fmt: skip
         self._coordinator = coordinator
+        coordinator.connection = str(self._bus.file)
         await recover(coordinator, self._epoch, self._note)
         self.service = Service(
             store, FileLogs(), log_root=root, coordinator=coordinator, health=lambda: self._health(coordinator),
@@ -140,13 +147,15 @@ class Host:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leave.wait(), DOOR_DELAY)
                 return None
-        from wattle.web.audit import Audit
         from wattle.web.door import PrivateDoor
 
         assert self.hold.listener is not None
-        audit = Audit(str(self.settings.home / "audit.log"), SystemClock().now)
         return PrivateDoor(self.hold.listener, lambda: self.service, self.hold.token, measures=self.measures,
-                           audit=audit)  # fmt: skip
+                           audit=self._audit)  # fmt: skip
+
+    def _answering(self) -> Service:
+        assert self.service is not None
+        return self.service
 
     async def _end(self, store: SqlStore | None, coordinator: Coordinator | None, door: PrivateDoor | None) -> None:
         unfinished = len(coordinator.runs) if coordinator else 0
@@ -157,6 +166,7 @@ class Host:
             await self._executor.close(goodbye=goodbye)
         if door is not None:
             await door.close()
+        await self._bus.stop(end=self._down and not unfinished)
         if store is not None:
             await asyncio.to_thread(store.close)
         self.hold.release()
@@ -190,6 +200,7 @@ class Host:
 
     def _hand_over(self, request: HandOver) -> str:
         if request.rank is None:
+            self._down = True
             self.leave(hand_over=False)
             told = "Workers run on; runs" if self._supervised else "Workers that still run end with it; runs"
             return f"The coordinator ends. {told} go on with the next one."
@@ -233,7 +244,7 @@ class Host:
             supervisor_state=coordinator.trouble or (self._state if self._supervised else UNSUPERVISED),
             unfinished_runs=len(coordinator.runs),
             running_workers=sum(live.run.in_flight for live in coordinator.runs.values()),
-            loop_lag_ms=round(coordinator.lag * 1000, 3), settings=self.settings.described(),
+            loop_lag_ms=round(coordinator.lag * 1000, 3), bus=self._bus.state, settings=self.settings.described(),
         )  # fmt: skip
 
 

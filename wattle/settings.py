@@ -47,7 +47,8 @@ class Settings(NamedTuple):
 
     `database` is an absolute path or a database URL. `runtime_dir` holds the sockets. `supervisor` `off` lets workers
     belong to the coordinator, `door` `tcp` opens a port of 127.0.0.1 to a token: what machines without Unix sockets get
-    anyway. `config` is the file that was read. `notes` are sentences about what was decided for this machine. `origins`
+    anyway. `zenoh_tls` is the `host:port` at which other hosts reach the bus, over TLS; nothing means that none does.
+    `config` is the file that was read. `notes` are sentences about what was decided for this machine. `origins`
     maps a setting to `flag`, the variable, the file or `default`.
     """
 
@@ -61,6 +62,7 @@ class Settings(NamedTuple):
     host: str = "localhost"
     port: int = 9240
     zenoh_enabled: bool = True
+    zenoh_tls: str = ""
     supervisor: str = "auto"
     door: str = "auto"
     config: Path | None = None
@@ -91,6 +93,15 @@ def _word(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("a text that is not empty")
     return value.strip()
+
+
+def _host_and_port(value: object) -> str:
+    if value == "":
+        return ""
+    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    if not host or any(sign in host for sign in "/?# \t\n") or not re.fullmatch(r"\d{1,5}", port):
+        raise ValueError("nothing, or HOST:PORT, this machine's name and a port")
+    return str(value)
 
 
 def _one_of(*words: str) -> Callable[[object], str]:
@@ -144,6 +155,7 @@ OPTIONS: dict[str, _Option] = {
     "log_directory": _Option("execution", "log_directory", "logs/", _word),
     "supervisor": _Option("execution", "supervisor", "auto", _one_of("auto", "off")),
     "zenoh_enabled": _Option("zenoh", "enabled", True, _yes_or_no),
+    "zenoh_tls": _Option("zenoh", "tls", "", _host_and_port),
 }
 
 

@@ -87,11 +87,17 @@ class MemoryBus:
     """A bus that keeps what it was told: `published` holds (workflow, number, seq, changes)."""
 
     def __init__(self) -> None:
-        self.published: list[tuple[str, int, int, dict[str, Any]]] = []
+        self.published: list[tuple[str, int, int, Any]] = []
+        self.listened_to = True
+        """Whether anybody is there."""
 
-    def publish(self, workflow: str, number: int, seq: int, changes: Mapping[str, Any]) -> None:
+    def wanted(self, workflow: str, number: int) -> bool:  # noqa: ARG002  all runs are alike here
+        """Somebody listens."""
+        return self.listened_to
+
+    def publish(self, workflow: str, number: int, seq: int, changes: Any) -> None:
         """Never blocks, never raises."""
-        self.published.append((workflow, number, seq, dict(changes)))
+        self.published.append((workflow, number, seq, dict(changes) if isinstance(changes, Mapping) else changes))
 
 
 class MemoryLogs:

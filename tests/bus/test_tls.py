@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.bus.buses import putting, router
-from wattle.bus import tls
+from wattle.bus import certificates
+from wattle.bus.certificates import make_tls
 from wattle.bus.keys import Keys
-from wattle.bus.tls import make_tls, tls_endpoint
+from wattle.bus.tls import tls_endpoint
 from wattle.bus.zenoh import open_client
 from wattle.core.errors import Forbidden, InvalidRequest, NotAvailable, Unreachable, WattleError
 
@@ -66,7 +67,7 @@ def test_an_endpoint_needs_its_certificates(tmp_path: Path) -> None:
 
 
 def test_without_cryptography_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "HAS_CRYPTOGRAPHY", False)
+    monkeypatch.setattr(certificates, "HAS_CRYPTOGRAPHY", False)
     with pytest.raises(NotAvailable, match="cryptography"):
         make_tls(tmp_path, "host", now=NOW)
 

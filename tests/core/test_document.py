@@ -338,7 +338,6 @@ def test_what_this_version_cannot_run_is_named_with_its_place() -> None:
     paths = {problem.path for text in (COMPARE, FULL, LIVE) for problem in unavailable(of_yaml(text))}
     assert paths == {
         "workers.report.notebook", "workers.last.executor", "workers.notebook.notebook",
-        "workers.engine.outputs.state.type", "workers.controller.outputs.commands.type",
     }  # fmt: skip
 
 

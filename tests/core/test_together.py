@@ -64,14 +64,46 @@ def test_a_gang_is_launched_as_one_and_what_lies_below_a_member_follows_its_end(
     end(run, "setup")
     dispatcher.release("setup-1")
     assert picked(dispatcher, run) == ["engine", "controller", "renderer"]
-    assert [dispatcher.limits(run, run.by_name[name])["slots"] for name in ("engine", "controller", "renderer")] == [
-        (3, 3), (0, 3), (0, 3)]  # fmt: skip
+    members = [run.by_name[name] for name in ("engine", "controller", "renderer")]
+    assert [dispatcher.limits(run, member)["slots"] for member in members] == [(1, 3)] * 3
+    assert dispatcher.rooms((run, member) for member in members) == {(1, members[0]): {"slots": (3, 3)}}
+    assert dispatcher.rooms([(run, members[1])]) == {}, "one that starts again alone waits for its own room"
     end(run, "renderer")
-    assert ready(run) == {"plot"}
+    dispatcher.release("renderer-1")
+    assert picked(dispatcher, run) == ["plot"], "a member that has ended gives its slot back"
     for name in ("engine", "controller"):
         end(run, name)
     finish(run, "plot")
     assert run.status == "completed"
+
+
+def test_a_gang_larger_than_the_machine_takes_all_of_it() -> None:
+    run, dispatcher = loop(), Dispatcher({"slots": 2})
+    assert picked(dispatcher, run) == ["setup"]
+    end(run, "setup")
+    dispatcher.release("setup-1")
+    assert picked(dispatcher, run) == ["engine", "controller", "renderer"]
+    assert [dispatcher.limits(run, run.by_name[name])["slots"] for name in ("engine", "controller", "renderer")] == [
+        (1, 2), (1, 2), (0, 2)]  # fmt: skip
+    assert dispatcher.used["slots"] == 2
+
+
+def test_members_wait_behind_their_first_for_everything_that_any_of_them_takes() -> None:
+    run = run_of({
+        "a": {"command": "x", **LIVE, "resources": {"cpus": 1}},
+        "b": {"command": "x", "inputs": {"s": "a/state"}, "resources": {"memory": "1G"}},
+    })  # fmt: skip
+    dispatcher = Dispatcher({"slots": 4, "cpus": 2, "memory": 4 << 30})
+    assert dispatcher.limits(run, 0) == {"slots": (1, 4), "cpus": (1, 2), "memory": (0, 4 << 30)}
+    assert dispatcher.limits(run, 1) == {"slots": (1, 4), "cpus": (0, 2), "memory": (1 << 30, 4 << 30)}
+    assert dispatcher.room(run, [0, 1]) == {"slots": (2, 4), "cpus": (1, 2), "memory": (1 << 30, 4 << 30)}
+
+
+def test_what_runs_again_takes_its_gang_and_all_below_with_it() -> None:
+    run = loop()
+    names = {run.workers[index].instance.name for index in run.together.from_here_on([run.by_name["controller"]])}
+    assert names == {*GANG, "plot"}
+    assert run.together.from_here_on([run.by_name["plot"]]) == {run.by_name["plot"]}
 
 
 def test_when_a_member_fails_the_others_end() -> None:

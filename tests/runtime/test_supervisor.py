@@ -41,9 +41,9 @@ async def test_of_a_gang_nobody_starts_before_there_is_room_for_all_and_slotless
         here.executor.start([here.shell("busy", busy, cwd=str(here.folder), limits={"slots": (1, 2), "cpus": (1, 2)})])
         await here.ear.start("busy")
         for counter in ("cpus", "slots"):
-            lead, follower = {"slots": (1, 2), counter: (2, 2)}, {"slots": (0, 2), counter: (0, 2)}
-            here.executor.start([here.launch(f"lead-{counter}", "true", limits=lead),
-                                 here.launch(f"follower-{counter}", "true", limits=follower)])  # fmt: skip
+            share, room = {"slots": (1, 2), counter: (1, 2)}, {"slots": (1, 2), counter: (2, 2)}
+            here.executor.start([here.launch(f"lead-{counter}", "true", limits=share, room=room),
+                                 here.launch(f"follower-{counter}", "true", limits=share)])  # fmt: skip
         here.executor.start([here.launch("free", "true", limits={})])
         assert (await here.ear.end("free")).code == 0
         later = [f"{role}-{counter}" for counter in ("cpus", "slots") for role in ("lead", "follower")]

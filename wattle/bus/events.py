@@ -132,15 +132,16 @@ class Teller:
             return False
         return topic.logs.by_somebody
 
-    def publish(self, workflow: str, number: int, seq: int, changes: Changes | Callable[[], Changes]) -> None:
+    def publish(self, workflow: str, number: int, seq: int, changes: Changes | Callable[[], Changes] | None) -> None:
         """Tell what has changed in a run, up to event `seq`. What `changes` holds must not change any more; a function
-        is called, at once, only if somebody listens. Its `workers`, each with a `name`, are told one by one too."""
+        is called, at once, only if somebody listens. Its `workers`, each with a `name`, are told one by one too. None:
+        something has changed while nobody listened, and who listens from now on sees a gap there, and asks."""
         previous = self._last.get((workflow, number), -1)
         self._last[workflow, number] = seq
         self._last.move_to_end((workflow, number))
         if len(self._last) > NUMBERS:
             self._last.popitem(last=False)
-        if not self.wanted(workflow, number):
+        if changes is None or not self.wanted(workflow, number):
             return
         try:
             body = changes() if callable(changes) else changes

@@ -15,13 +15,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from wattle.bus.connection import read_connection
 from wattle.bus.door import Answers, Door
 from wattle.bus.events import Changes, Teller
 from wattle.bus.growth import Growth, Place
+from wattle.bus.handout import UP, write_handout
 from wattle.bus.keys import Keys
 from wattle.bus.process import RouterProcess
 from wattle.bus.tls import Tls
@@ -38,14 +41,15 @@ AGAIN_SECONDS = 0.5
 class BusRoom:
     """`service` gives whoever answers operations, or None until there is one; `snapshot(workflow, number)` is a
     coroutine that gives all of a run with its `seq`; `record` hears (operation, address, run, outcome) of what changes
-    something; `places()` are the attempts that run now, `size(path)` is the length of a log. To be made and used on
-    the coordinator's loop."""
+    something; `places()` are the attempts that run now, `size(path)` is the length of a log; `handout` is the file in
+    which workers look for the bus, beside the other `facts`. To be made and used on the coordinator's loop."""
 
     def __init__(self, runtime_dir: Path, hub: str, *, service: Callable[[], Answers | None],
                  snapshot: Callable[[str, int], Awaitable[Changes]],
                  record: Callable[[Operation, str, str, str], None] = lambda *_: None,
                  places: Callable[[], Iterable[Place]] = tuple, size: Callable[[str], int] = lambda _: 0,
-                 tls: Tls | None = None, **router: Any) -> None:  # fmt: skip
+                 tls: Tls | None = None, handout: Path | None = None, facts: Mapping[str, Any] = MappingProxyType({}),
+                 **router: Any) -> None:  # fmt: skip
         self.router = RouterProcess(runtime_dir / "bus", hub, socket=runtime_dir / "bus.sock", tls=tls,
                                     moved=self._reopen, **router)  # fmt: skip
         self.opened = asyncio.Event()
@@ -53,6 +57,7 @@ class BusRoom:
         self._hub = hub
         self._service, self._snapshot, self._record = service, snapshot, record
         self._places, self._size = places, size
+        self._handout, self._facts = handout, facts
         self._session: Session | None = None
         self._teller: Teller | None = None
         self._door: Door | None = None
@@ -77,7 +82,7 @@ class BusRoom:
         """Somebody listens to this run, or that is not known yet."""
         return self._teller is not None and self._teller.wanted(workflow, number)
 
-    def publish(self, workflow: str, number: int, seq: int, changes: Changes | Callable[[], Changes]) -> None:
+    def publish(self, workflow: str, number: int, seq: int, changes: Changes | Callable[[], Changes] | None) -> None:
         """As `Teller.publish`; nothing while there is no bus."""
         if self._teller is not None:
             self._teller.publish(workflow, number, seq, changes)
@@ -97,9 +102,21 @@ class BusRoom:
         task.add_done_callback(self._tasks.discard)
 
     async def _come_up(self) -> None:
-        if not await self.router.start() and why_missing():
-            return
+        if not await self.router.start():
+            self._tell_workers()
+            if why_missing():
+                return
         await self._come_in()
+
+    def _tell_workers(self) -> None:
+        """Say in their file whether there is a bus."""
+        if self._handout is None:
+            return
+        bus = read_connection(self.router.connection("worker")).to_dict() if self.router.up else None
+        try:
+            write_handout(self._handout, self._facts, bus, UP if bus is not None else self.state)
+        except OSError as error:
+            log.warning("workers cannot be told of the bus: %s", error)
 
     def _reopen(self) -> None:
         """The router took another port: whoever came over the old one must come again."""
@@ -118,6 +135,7 @@ class BusRoom:
     async def _enter(self) -> bool:
         if not self.router.up:
             return False
+        self._tell_workers()
         async with self._lock:
             try:
                 session = await asyncio.to_thread(open_client, self.router.connection("coordinator"), timeout=5.0)

@@ -24,16 +24,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from typing import TypeVar
 
+from wattle.coordinator import telling
 from wattle.coordinator.live import LiveRun
 from wattle.coordinator.pending import Looked, Pending, answer, leaving, refuse
 from wattle.coordinator.tally import Tally
 from wattle.coordinator.values import read_value
 from wattle.core import events as ev
-from wattle.core.dispatch import Dispatcher
+from wattle.core.dispatch import Dispatcher, Limits
 from wattle.core.errors import Conflict, InvalidRequest, StorageError, WattleError
 from wattle.core.models import RunSpec
 from wattle.core.places import environment_file
-from wattle.core.ports import Clock, Executor, Store
+from wattle.core.ports import Bus, Clock, Executor, Store
 from wattle.core.progress import FINAL, IN_FLIGHT
 from wattle.core.records import Batch, JournalMark, Launch, OutputRef, WorkflowRecord
 from wattle.core.run import Run
@@ -77,6 +78,10 @@ class Coordinator:
         """The event loop's lateness, seconds, the worst of the newest probes."""
         self.heard: JournalMark | None = None
         """The mark of the newest event that the executor told."""
+        self.bus: Bus | None = None
+        """What is told of every commit, once there is one."""
+        self.connection = ""
+        """The file in which workers find the bus and the private door; empty when there is none."""
         self.listeners: list[Callable[[], None]] = []
         """Called after every commit that holds events."""
         self.on_idle: Callable[[], None] | None = None
@@ -276,6 +281,7 @@ class Coordinator:
                 looked.append((future, look(), None))
             except Exception as error:  # noqa: BLE001  a reader's error is the reader's answer
                 looked.append((future, None, error))
+        pending.news = telling.gather(self.bus, [self.runs[i] for i in pending.touched if i in self.runs])
         self._writing = pending
         self._quiet.clear()
         if not pending.batch:
@@ -329,16 +335,8 @@ class Coordinator:
         for progress in live.run.workers:
             self.dispatcher.release(progress.nonce)
         self.dispatcher.forget(live.run)
-        for pending in (self._writing, self._pending):
-            if pending is not None:
-                pending.batch.runs.pop(live.run.spec.id, None)
-                pending.batch.workflows.pop(live.run.spec.workflow.casefold(), None)
-                pending.batch.keys = {key: address for key, address in pending.batch.keys.items()
-                                      if address != live.run.spec.address}  # fmt: skip
-                pending.batch.events = [pair for pair in pending.batch.events if pair[0] != live.run.spec.id]
-                pending.batch.attempts = {key: row for key, row in pending.batch.attempts.items()
-                                          if key[0] != live.run.spec.id}  # fmt: skip
-                pending.effects = [pair for pair in pending.effects if pair[0] is not live]
+        for pending in filter(None, (self._writing, self._pending)):
+            pending.drop(live)
         self.executor.busy(len(self.runs))
 
     def _end_what_must_end(self, pending: Pending) -> None:
@@ -357,6 +355,7 @@ class Coordinator:
         self.failpoint("after-act")
         for live in touched:
             live.tell()
+        telling.tell(self.bus, pending.news, self.seq)
         answer(looked)
         if pending.batch.mark is not None:
             self.failpoint("before-acknowledge")
@@ -386,6 +385,7 @@ class Coordinator:
     def send(self, starts: Sequence[tuple[LiveRun, ev.StartWorker]]) -> None:
         """Hand committed launches to the executor; one that is to be stopped already never starts."""
         launches = []
+        rooms = self.dispatcher.rooms((live.run, effect.index) for live, effect in starts)
         for live, effect in starts:
             progress = live.run.workers[effect.index]
             if progress.nonce != effect.nonce or progress.phase not in IN_FLIGHT:
@@ -396,7 +396,7 @@ class Coordinator:
                 ))  # fmt: skip
                 continue
             try:
-                launches.append(self._prepare(live, effect))
+                launches.append(self._prepare(live, effect, rooms.get((live.run.spec.id, effect.index))))
             except (WattleError, OSError) as error:
                 message = error.message if isinstance(error, WattleError) else str(error)
                 self.post(live.run.spec.id, ev.WorkerNotStarted(
@@ -406,14 +406,14 @@ class Coordinator:
             self._sent += len(launches)
             self.executor.start(launches)
 
-    def _prepare(self, live: LiveRun, effect: ev.StartWorker) -> Launch:
+    def _prepare(self, live: LiveRun, effect: ev.StartWorker, room: Limits | None) -> Launch:
         run = live.run
         if live.obstacle:
             raise InvalidRequest(live.obstacle)
         return live.launcher.launch(
             run.workers[effect.index].instance, effect.attempt, effect.nonce,
             locate=lambda index, port: self.locate(live, index, port),
-            limits=self.dispatcher.limits(run, effect.index),
+            limits=self.dispatcher.limits(run, effect.index), room=room,
         )  # fmt: skip
 
     def locate(self, live: LiveRun, index: int, port: str) -> OutputRef:

@@ -27,6 +27,8 @@ class LiveRun:
         self.turns = Turnstile()
         self.closed = asyncio.Event()
         self.news = News()
+        self.untold: set[int] = set()
+        """Workers that have changed since the bus was last told."""
         self.cpu_mark = time.process_time()
         self.grace: float | None = None
         """Seconds that a stop of the run gave, instead of the document's."""
@@ -35,6 +37,7 @@ class LiveRun:
 
     def note(self, indexes: set[int]) -> None:
         """These workers have changed: whoever looks from now on, once that is durable, must be shown them."""
+        self.untold |= indexes
         for watcher in self.watchers:
             watcher.changed |= indexes
 

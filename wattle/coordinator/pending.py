@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from wattle.coordinator.live import LiveRun
+from wattle.coordinator.telling import News
 from wattle.core import events as ev
 from wattle.core.errors import Unreachable, WattleError
 from wattle.core.records import Batch
@@ -24,11 +25,23 @@ class Pending:
         """Whether there is more to do than to start processes."""
         self.touched: set[int] = set()
         self.waiters: list[tuple[asyncio.Future[object], Callable[[], object]]] = []
+        self.news: News = []
+        """What the bus is to be told of it."""
 
     def act(self, live: LiveRun, effect: ev.Effect) -> None:
         """This must be done once it is durable."""
         self.effects.append((live, effect))
         self.pressing |= type(effect) is not ev.StartWorker
+
+    def drop(self, live: LiveRun) -> None:
+        """Take out all that a run has put in, and its workflow's row."""
+        spec, batch = live.run.spec, self.batch
+        batch.runs.pop(spec.id, None)
+        batch.workflows.pop(spec.workflow.casefold(), None)
+        batch.keys = {key: address for key, address in batch.keys.items() if address != spec.address}
+        batch.events = [pair for pair in batch.events if pair[0] != spec.id]
+        batch.attempts = {key: row for key, row in batch.attempts.items() if key[0] != spec.id}
+        self.effects = [pair for pair in self.effects if pair[0] is not live]
 
     def __bool__(self) -> bool:
         return bool(self.batch or self.effects or self.waiters)

@@ -36,11 +36,12 @@ def fold(store: Store, record: RunRecord) -> Run:
     return run
 
 
-def live_run(record: RunRecord, run: Run, store: Store, log_root: str, environment: dict[str, str]) -> LiveRun:
+def live_run(record: RunRecord, run: Run, coordinator: Coordinator, environment: dict[str, str]) -> LiveRun:
     """A run in memory, ready to be driven."""
     launcher = Launcher(
-        record.spec, [progress.instance for progress in run.workers], log_root=log_root,
-        base_environment=environment, origins=origins(store, record.spec),
+        record.spec, [progress.instance for progress in run.workers], log_root=coordinator.log_root,
+        base_environment=environment, origins=origins(coordinator.store, record.spec),
+        connection=coordinator.connection,
     )  # fmt: skip
     return LiveRun(record, run, launcher)
 
@@ -93,7 +94,7 @@ def _restore(coordinator: Coordinator) -> list[LiveRun]:
             environment, obstacle = coordinator.environment_of(spec), ""
         except Conflict as error:
             environment, obstacle = {}, error.message
-        live = live_run(record, run, coordinator.store, coordinator.log_root, environment)
+        live = live_run(record, run, coordinator, environment)
         live.obstacle = obstacle
         restored.append(live)
     return restored

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -32,7 +32,7 @@ from wattle.core.errors import Conflict, DocumentError, InvalidRequest, Unreacha
 from wattle.core.models import RunOptions
 from wattle.core.ports import Logs, Store
 from wattle.core.progress import FINAL, IN_FLIGHT
-from wattle.core.records import RunRecord, WorkflowRecord
+from wattle.core.records import WorkflowRecord
 from wattle.core.run import Run
 
 T = TypeVar("T")
@@ -216,7 +216,7 @@ class Service:
         live = self._live(name, number)
         if live is None or self.coordinator is None:
             record, run = await self.history.run(name, number)
-            yield self._change(record, run, range(len(run.workers)), first=True)
+            yield views.change(record, run, range(len(run.workers)), self.history.seq(), self._limit(run), first=True)
             return
         watcher, first = Watcher(), True
         live.watchers.add(watcher)
@@ -475,18 +475,7 @@ class Service:
     def _news(self, live: LiveRun, watcher: Watcher, *, first: bool) -> rp.RunChange:
         indexes = range(len(live.run.workers)) if first else sorted(watcher.changed)
         watcher.changed = set()
-        return self._change(live.record, live.run, indexes, first=first)
-
-    def _change(self, record: RunRecord, run: Run, indexes: Collection[int], *,
-                first: bool) -> rp.RunChange:  # fmt: skip
-        states = [views.worker_state(run, run.workers[i]) for i in indexes]
-        final = run.status in FINAL
-        full = views.detail(record, run, 0, self._limit(run)) if first or final else None
-        return rp.RunChange(
-            run=views.live_summary(record, run), workers=states, seq=self.history.seq(), first=first,
-            limit=full.limit if full else 0, run_dir=full.run_dir if full else "",
-            warnings=full.warnings if full else [],
-        )  # fmt: skip
+        return views.change(live.record, live.run, indexes, self.history.seq(), self._limit(live.run), first=first)
 
     def _planning(self, environment: dict[str, str] | None) -> planning.Planning:
         slots = int(self.coordinator.dispatcher.totals["slots"]) if self.coordinator else self._slots

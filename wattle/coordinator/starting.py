@@ -17,7 +17,6 @@ from wattle.coordinator.history import History
 from wattle.coordinator.live import LiveRun
 from wattle.coordinator.recovery import live_run, origins
 from wattle.core import events as ev
-from wattle.core import graph
 from wattle.core.binding import bind_environment
 from wattle.core.document import unavailable
 from wattle.core.errors import Conflict, InvalidRequest, NotAvailable, NotFound, StorageError
@@ -135,6 +134,8 @@ def _make(coordinator: Coordinator, record: WorkflowRecord, begin: Start,
     if clashes:
         raise InvalidRequest(f"two workers of {document.name} would write one file: {clashes[0]}",
                              "give each its own path, for example with ${each.…} in it")  # fmt: skip
+    run = Run(spec, instances)
+    _check_gangs(coordinator, run)
     place = environment_file(coordinator.log_root, spec.workflow, spec.number)
     try:
         coordinator.save_environment(place, begin.environment)
@@ -142,8 +143,23 @@ def _make(coordinator: Coordinator, record: WorkflowRecord, begin: Start,
         raise StorageError(f"{spec.address} was not started, because its environment could not be kept: {error}",
                            "make room, or look at the rights of the log directory") from None  # fmt: skip
     run_record = RunRecord(spec=spec, created_at=coordinator.clock.now(), contents=contents)
-    return live_run(run_record, Run(spec, instances), coordinator.store, coordinator.log_root,
-                    dict(begin.environment)), wanted  # fmt: skip
+    return live_run(run_record, run, coordinator, dict(begin.environment)), wanted
+
+
+def _check_gangs(coordinator: Coordinator, run: Run) -> None:
+    """A gang starts as one: what all of its members take must be there at once."""
+    jobs, name = run.spec.options.jobs, run.spec.workflow
+    for members in set(run.together.gangs.values()):
+        shown = ", ".join([*(run.workers[index].instance.name for index in members[:6]), *["…"][: len(members) - 6]])
+        if jobs is not None and len(members) > jobs:
+            raise InvalidRequest(f"{name}: streams make {shown} start together, and -j {jobs} is fewer than that",
+                                 f"-j {len(members)}, or leave it out")  # fmt: skip
+        for resource in ("cpus", "memory", "gpus"):
+            wanted = sum(getattr(run.definition(index).resources, resource) or 0 for index in members)
+            total = coordinator.dispatcher.totals.get(resource)
+            if total is not None and wanted > total:
+                raise InvalidRequest(f"{name}: {shown} start together and ask for {wanted:g} {resource}, and this "
+                                     f"machine has {total:g}", f"lower their `resources: {resource}`")  # fmt: skip
 
 
 def _with_results(spec: RunSpec, identities: Identities, history: History) -> RunSpec:
@@ -177,13 +193,13 @@ def rerun(store: Store, record: RunRecord, run: Run, from_worker: str | None, fa
           jobs: int | None, environment: Mapping[str, str]) -> Start:  # fmt: skip
     """The start of a new run with the earlier run's document, params and rows, taking over what need not run."""
     again = _wanted_again(run, from_worker, failed=failed)
-    upstream = [progress.instance.upstream for progress in run.workers]
     reused: dict[str, str] = {}
     places: dict[str, Places] = {}
     if again is not None:
-        kept = {i for i in range(len(run.workers)) if i not in again and run.workers[i].phase == "completed"}
+        everything = set(range(len(run.workers)))
+        kept = {i for i in everything - again if run.workers[i].phase == "completed"}
         changed = {i for i in kept if not _outputs_unchanged(store, run, i, places)}
-        kept -= graph.descendants(upstream, changed | (set(range(len(run.workers))) - kept)) | changed
+        kept -= run.together.from_here_on(changed | (everything - kept))
         reused = {run.workers[i].instance.name: run.workers[i].reused_from or run.spec.address for i in kept}
     spec = record.spec
     options = RunOptions(jobs=jobs if jobs is not None else spec.options.jobs, reused=reused,
@@ -193,7 +209,6 @@ def rerun(store: Store, record: RunRecord, run: Run, from_worker: str | None, fa
 
 def _wanted_again(run: Run, from_worker: str | None, *, failed: bool) -> set[int] | None:
     """The instances that must run again; None for all."""
-    upstream = [progress.instance.upstream for progress in run.workers]
     wanted: set[int] = set()
     if from_worker is not None:
         indexes = run.name_to_indexes(from_worker)
@@ -207,7 +222,7 @@ def _wanted_again(run: Run, from_worker: str | None, *, failed: bool) -> set[int
                            f"wattle rerun {run.spec.address} runs all of it", code="nothing-failed")  # fmt: skip
     if from_worker is None and not failed:
         return None
-    return wanted | graph.descendants(upstream, wanted)
+    return run.together.from_here_on(wanted)
 
 
 def _outputs_unchanged(store: Store, run: Run, index: int, places: dict[str, Places]) -> bool:
@@ -240,6 +255,10 @@ def alone(store: Store, record: WorkflowRecord, name: str, environment: Mapping[
     by_name = {worker.name: worker for worker in document.workers}
     if name not in by_name:
         raise NotFound(f"{record.name} has no worker {name}.", f"wattle show {record.name}")
+    joined = [other for other in _joined(document, name) if other != name]
+    if joined:
+        raise Conflict(f"{record.name}/{name} is joined by streams with {', '.join(joined)}, so it cannot start alone.",
+                       f"wattle run {record.name}, or wattle rerun {record.name} --from {name}", code="joined")
     above = _above(by_name, name)
     kept = tuple(worker for worker in document.workers if worker.name == name or worker.name in above)
     reduced = msgspec.structs.replace(document, workers=kept)
@@ -257,6 +276,20 @@ def alone(store: Store, record: WorkflowRecord, name: str, environment: Mapping[
                          options=RunOptions(origin=origin, reused=reused))  # fmt: skip
     raise Conflict(f"{record.name}/{name} needs the outputs of {', '.join(sorted(sources))}, and no run has them.",
                    f"wattle run {record.name}", code="no-inputs")  # fmt: skip
+
+
+def _joined(document: Workflow, name: str) -> list[str]:
+    """The workers that streams join with this one, in document order."""
+    streams = {(worker.name, port) for worker in document.workers
+               for port, output in worker.outputs.items() if output.type == "stream"}  # fmt: skip
+    pairs = [(source.worker, worker.name) for worker in document.workers for feed in worker.inputs.values()
+             for source in feed.sources if (source.worker, source.output) in streams]  # fmt: skip
+    found, grown = {name}, True
+    while grown:
+        more = {end for pair in pairs if found & set(pair) for end in pair}
+        grown = not more <= found
+        found |= more
+    return [worker.name for worker in document.workers if worker.name in found]
 
 
 def _direct(worker: Worker) -> set[str]:

@@ -18,6 +18,7 @@ from wattle.core.replies import (
     Graph,
     GraphEdge,
     GraphNode,
+    RunChange,
     RunDetail,
     RunSummary,
     Timeline,
@@ -72,6 +73,16 @@ def detail(record: RunRecord, run: Run, seq: int, limit: int, stale: Collection[
         workers=[worker_state(run, progress, stale) for progress in run.workers],
         seq=seq, params=record.spec.params, working_dir=document.working_dir,
         run_dir=run_dir(document, record.spec.workflow, record.spec.number), limit=limit, warnings=warnings(run),
+    )  # fmt: skip
+
+
+def change(record: RunRecord, run: Run, indexes: Iterable[int], seq: int, limit: int, *, first: bool) -> RunChange:
+    """What has changed in a run: the workers of these indexes; what never changes is in the first and the last one."""
+    told = first or run.status in FINAL
+    return RunChange(
+        run=live_summary(record, run), workers=[worker_state(run, run.workers[i]) for i in indexes], seq=seq,
+        first=first, limit=limit if told else 0, warnings=warnings(run) if told else [],
+        run_dir=run_dir(record.spec.document, record.spec.workflow, record.spec.number) if told else "",
     )  # fmt: skip
 
 

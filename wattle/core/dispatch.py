@@ -6,9 +6,10 @@ A *counter* is a name with a total: `slots` (the coordinator's limit), `run:7`, 
 always has the next process at hand; what is launched and not yet started can be withdrawn. A sequential run is never
 launched ahead, because the next worker is not known yet.
 
-A gang (workers joined by streams) starts as one: its first member takes the shares of all, its others take nothing
-and follow at once. While a gang waits for slots nothing else is launched, or it might wait for ever. In
-`mode: parallel` everything starts at once: its workers take no slots.
+A gang (workers joined by streams) starts as one: its first member waits for room for all, the others follow at once,
+and each gives its share back when it ends. While a gang waits for slots nothing else is launched, or it might wait for
+ever. A gang larger than the coordinator's limit takes all of it, since its members talk more than they compute, and
+could not run otherwise. In `mode: parallel` everything starts at once: its workers take no slots.
 
 Among runs the one with the fewest workers in flight is served first, ties by age; inside a run, in order of becoming
 ready.
@@ -17,7 +18,7 @@ ready.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from wattle.core.models import Worker
 from wattle.core.run import Run
@@ -51,8 +52,24 @@ class Dispatcher:
         key = (run.spec.id, worker.name if members is None else f"/{index}")
         if key not in self._limits:
             self._limits[key] = (self._make_limits(run, worker) if members is None
-                                 else self._gang_limits(run, index, members))  # fmt: skip
+                                 else self._member_limits(run, index, members))  # fmt: skip
         return self._limits[key]
+
+    def room(self, run: Run, members: Sequence[int]) -> Limits:
+        """What must be free for workers that start as one."""
+        total: Limits = {}
+        for member in members:
+            for counter, (amount, limit) in self.limits(run, member).items():
+                total[counter] = (total.get(counter, (0, 0))[0] + amount, limit)
+        return total
+
+    def rooms(self, starts: Iterable[tuple[Run, int]]) -> dict[tuple[int, int], Limits]:
+        """What must be free before each of these that is the first of its gang to be sent, by (run, index)."""
+        sent: dict[tuple[int, int], tuple[Run, list[int]]] = {}
+        for run, index in starts:
+            if index in run.together.gangs:
+                sent.setdefault((run.spec.id, run.together.gangs[index][0]), (run, []))[1].append(index)
+        return {(run.spec.id, members[0]): self.room(run, members) for run, members in sent.values() if members[1:]}
 
     def run_limit(self, run: Run) -> int:
         """How many workers of this run may run at once."""
@@ -118,9 +135,9 @@ class Dispatcher:
             else:
                 heads.append(head)
         for _, index in sorted(heads):
-            first = run.gang(index)[0]
-            if self._fits(run, first):
-                return first
+            gang = run.gang(index)
+            if self._fits(run, gang):
+                return gang[0]
             if index in run.together.gangs:
                 break
         return None
@@ -130,10 +147,11 @@ class Dispatcher:
         heads = (run.head(limit_class) for limit_class in list(run.ready) if limit_class.startswith("/"))
         return any(head is not None for head in heads)
 
-    def _fits(self, run: Run, index: int) -> bool:
+    def _fits(self, run: Run, gang: Sequence[int]) -> bool:
         ahead = 1 if run.sequential else AHEAD
+        wanted = self.limits(run, gang[0]) if len(gang) == 1 else self.room(run, gang)
         return all(self._room(counter, amount, total, ahead if counter.startswith("run:") else AHEAD)
-                   for counter, (amount, total) in self.limits(run, index).items())  # fmt: skip
+                   for counter, (amount, total) in wanted.items())  # fmt: skip
 
     def _room(self, counter: str, amount: float, total: float, ahead: int) -> bool:
         extra = self.extra if ahead > 1 and counter not in RESOURCES else 0.0
@@ -147,14 +165,15 @@ class Dispatcher:
             else:
                 self.used[counter] = left
 
-    def _gang_limits(self, run: Run, index: int, members: tuple[int, ...]) -> Limits:
-        """The first member holds for all: the supervisor starts it when there is room for all of them. What the others
-        name without taking makes them wait behind it."""
-        total: Limits = {}
-        for member in members:
-            for counter, (amount, limit) in self._make_limits(run, run.definition(member)).items():
-                total[counter] = (total.get(counter, (0, 0))[0] + amount, limit)
-        return total if index == members[0] else {counter: (0, limit) for counter, (_, limit) in total.items()}
+    def _member_limits(self, run: Run, index: int, members: tuple[int, ...]) -> Limits:
+        """A member names the counters of all, so that it waits behind its first; it takes its own share, but no slot
+        that the coordinator has not."""
+        named = {counter: (0.0, limit) for member in members
+                 for counter, (_, limit) in self._make_limits(run, run.definition(member)).items()}  # fmt: skip
+        own = self._make_limits(run, run.definition(index))
+        if "slots" in own and members.index(index) >= own["slots"][1]:
+            own["slots"] = (0, own["slots"][1])
+        return {**named, **own}
 
     def _make_limits(self, run: Run, worker: Worker) -> Limits:
         slots = self.totals["slots"]

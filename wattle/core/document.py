@@ -108,7 +108,7 @@ def _not_yet(worker: Worker) -> list[tuple[Path, str, str]]:
     if worker.executor != "local":
         result.append((("executor",), f"executor {worker.executor}", "leave it out to run here"))
     for port, output in worker.outputs.items():
-        if output.type in ("stream", "object"):
+        if output.type == "object":
             result.append((("outputs", port, "type"), f"outputs of type {output.type}", "use a file or a value"))
     return result
 

@@ -41,12 +41,13 @@ LARGEST_PARAMS = 16_384
 class Launcher:
     """Makes the launches of one run.
 
-    `base_environment` is the client's; `origins` has the specs of the runs whose results are taken over, by address.
+    `base_environment` is the client's; `origins` has the specs of the runs whose results are taken over, by address;
+    `connection` is the file in which a worker finds the bus, if there is to be one.
     """
 
     def __init__(self, spec: RunSpec, instances: Sequence[Instance], *, log_root: str,
-                 base_environment: Mapping[str, str],
-                 origins: Mapping[str, RunSpec] | None = None) -> None:  # fmt: skip
+                 base_environment: Mapping[str, str], origins: Mapping[str, RunSpec] | None = None,
+                 connection: str = "") -> None:  # fmt: skip
         document = spec.document
         self.spec = spec
         self.env_id = spec.address
@@ -65,19 +66,25 @@ class Launcher:
         self._latest = {posixpath.join(runs, spec.workflow, "latest"): str(spec.number)}
         self._ignore = {posixpath.join(runs, ".gitignore"): "*\n"}
         self._run = {"WATTLE_RUN": str(spec.number), "WATTLE_RUN_DIR": self._places.run_dir}
+        if connection:
+            self._run["WATTLE_CONNECTION"] = connection
         if spec.params and len(params := as_text(spec.params)) <= LARGEST_PARAMS:
             self._run["WATTLE_PARAMS"] = params
 
     def output(self, instance: Instance, port: str, *, reused_from: str = "", ended: bool = True) -> OutputRef:
         """Where an output lies: in this run, or in the one it was taken over from. `ended` is whether the instance
-        completed: of one that did not there is nothing (an empty path), but where nothing waits (`mode: parallel`)."""
+        completed: of one that did not there is nothing (an empty path), but where nothing waits (`mode: parallel`).
+        A stream lies nowhere: it has the address `worker/port`."""
         places = self._origins.get(reused_from) if reused_from else self._places
         kind = self._places.definitions[instance.worker].outputs[port].type
+        if kind == "stream":
+            return OutputRef(kind, f"{instance.name}/{port}")
         if places is None or not (ended or self.spec.document.mode == "parallel"):
             return OutputRef(kind, "")
         return OutputRef(kind, places.output(instance, port))
 
-    def launch(self, instance: Instance, attempt: int, nonce: str, *, locate: Locate, limits: Limits) -> Launch:
+    def launch(self, instance: Instance, attempt: int, nonce: str, *, locate: Locate, limits: Limits,
+               room: Limits | None = None) -> Launch:  # fmt: skip
         """One attempt as a process to make. `locate(index, port)` says where an upstream's output lies, with the JSON
         of a value; an empty path is an output that its worker did not make.
 
@@ -123,7 +130,7 @@ class Launcher:
             links=self._latest if recipe.run_folder else {},
             directories=self._directories(recipe, cwd, log_dir, folder, outputs),
             files=files, scripts=scripts, required=tuple(fed.required), outputs=outputs, timeout=worker.timeout,
-            grace=recipe.grace, log_limit=worker.log_limit, limits=limits,
+            grace=recipe.grace, log_limit=worker.log_limit, limits=limits, room=room or {},
         )  # fmt: skip
 
     def _own_variables(self, instance: Instance, attempt: int, outputs: Mapping[str, str]) -> dict[str, str]:

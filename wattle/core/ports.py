@@ -148,8 +148,12 @@ class Logs(Protocol):
 class Bus(Protocol):
     """Live news for whoever listens; never the truth."""
 
-    def publish(self, workflow: str, number: int, seq: int, changes: Mapping[str, Any]) -> None:
-        """Never blocks, never raises."""
+    def wanted(self, workflow: str, number: int) -> bool:
+        """Somebody listens to this run, or that is not known yet."""
+
+    def publish(self, workflow: str, number: int, seq: int, changes: Any) -> None:
+        """Tell what has changed in a run up to event `seq`: a mapping or struct that changes no more. None: something
+        has, and who begins to listen only now must ask. Never blocks, never raises."""
 
 
 class Clock(Protocol):

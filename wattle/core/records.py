@@ -140,7 +140,8 @@ class Launch(msgspec.Struct, kw_only=True, gc=False):
     `set_aside` renames what an earlier attempt left (old path -> new path, skipped when there is nothing) and `links`
     makes symbolic links (link path -> target text), both before `directories`. `limits` maps a counter
     (`slots`, `run:7`, `group:7/train`, `cpus`, …) to (what this process takes, the total): the supervisor starts the
-    attempt when every counter has room, in the order of arrival. `directories` are made
+    attempt when every counter has room, in the order of arrival; `room`, where it is given, is what must be free for
+    that instead: the first of a gang waits for room for all of it. `directories` are made
     first (the working directory among them), then `files` are written (path -> text; those in `scripts` become
     executable), then the process starts with `argv` in `cwd`. `env` is laid over the base environment `env_id`.
     `outputs` maps each declared file or value output to its absolute path: the supervisor looks at them at the exit.
@@ -173,6 +174,7 @@ class Launch(msgspec.Struct, kw_only=True, gc=False):
     grace: float = 10.0
     log_limit: int | None = None
     limits: dict[str, tuple[float, float]] = {}
+    room: dict[str, tuple[float, float]] = {}
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):

@@ -397,6 +397,8 @@ class Health(Reply, kw_only=True):
     unfinished_runs: int
     running_workers: int
     loop_lag_ms: float = 0.0
+    bus: str = ""
+    """How the bus is, in a sentence."""
     settings: dict[str, list[str]] = {}
     """Setting -> its value and where it comes from."""
 

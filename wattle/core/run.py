@@ -116,6 +116,10 @@ class Run:
         members = self.together.gangs.get(index)
         return (index,) if members is None else tuple(i for i in members if self.workers[i].phase == "ready")
 
+    def in_progress(self) -> list[Progress]:
+        """The workers whose processes run."""
+        return [progress for progress in self.workers if progress.phase in {"running", "stopping"}]
+
     def definition(self, index: int) -> Worker:
         """The worker that this instance is of."""
         return self.definitions[self.workers[index].instance.worker]

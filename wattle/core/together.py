@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from wattle.core.models import Instance, Worker
 
@@ -41,6 +41,19 @@ class Together:
                 if index not in found:
                     found.add(index)
                     todo.append(index)
+        return found
+
+
+    def from_here_on(self, indexes: Iterable[int]) -> set[int]:
+        """These, all that waits for them, and gangs as a whole: what must run again when these do."""
+        found: set[int] = set()
+        todo = list(indexes)
+        while todo:
+            index = todo.pop()
+            if index not in found:
+                found.add(index)
+                todo += self.gangs.get(index, ())
+                todo += self.downstream[index]
         return found
 
 

@@ -120,7 +120,7 @@ class InProcessExecutor:
                 self._tell(launch.run, WorkerNotStarted(at=time.time(), worker=launch.worker, attempt=launch.attempt,
                                                         message=str(error)))  # fmt: skip
                 continue
-            beyond = self._counters.beyond(launch.limits)
+            beyond = self._counters.beyond(attempt.told)
             if beyond:
                 self._not_started(attempt, Refused(beyond))
                 continue
@@ -161,19 +161,11 @@ class InProcessExecutor:
     # ---- starting -------------------------------------------------------------------------------------------------
 
     def _start_what_fits(self) -> None:
-        kept: list[_Attempt] = []
-        while self._queue and not self._closed:
-            attempt = self._queue.popleft()
-            limits = attempt.told.get("limits", {})
-            if self._counters.blocked(limits):
-                kept.append(attempt)
-                continue
-            self._counters.take(limits)
+        for attempt in [] if self._closed else self._counters.fitting(self._queue, lambda attempt: attempt.told):
             self._alive[attempt.nonce] = attempt
             task = asyncio.create_task(self._live(attempt))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        self._queue.extendleft(reversed(kept))
 
     async def _live(self, attempt: _Attempt) -> None:
         """The whole life of one attempt."""

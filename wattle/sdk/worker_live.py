@@ -30,6 +30,8 @@ from wattle.sdk.worker_here import Here
 from wattle.sdk.worker_serving import Server
 from wattle.sdk.worker_streams import QUEUE, Subscription, Waiting
 
+STARTING_SECONDS, STARTING_PAUSE = 10.0, 0.01
+"""How long a worker that is faster than the bus waits for it, and how often it looks."""
 END_PAUSES = (0.0, 0.01, 0.03)
 """Seconds before the end of a stream is said, and said again: a full queue leaves messages out."""
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -206,16 +208,21 @@ def _credentials(here: Here) -> dict[str, Any]:
     if not here.connection:
         raise NoBus("There is no bus here: WATTLE_CONNECTION is not set.",
                     "[zenoh] enabled = true in the settings; wattle doctor says what is missing")  # fmt: skip
-    try:
-        with open(here.connection, "rb") as file:
-            bus = json.load(file).get("bus")
-    except (OSError, ValueError, AttributeError) as error:
-        raise NoBus(f"WATTLE_CONNECTION cannot be read: {here.connection}: {error}",
-                    "is the coordinator running? wattle status") from None  # fmt: skip
-    if not isinstance(bus, dict):
-        raise NoBus("There is no bus here: the coordinator runs without it.",
-                    "[zenoh] enabled = true in the settings; wattle doctor says what is missing")  # fmt: skip
-    return bus
+    end = time.monotonic() + STARTING_SECONDS
+    while True:
+        try:
+            with open(here.connection, "rb") as file:
+                told = json.load(file)
+            bus, state = told.get("bus"), str(told.get("bus_state", ""))
+        except (OSError, ValueError, AttributeError) as error:
+            raise NoBus(f"WATTLE_CONNECTION cannot be read: {here.connection}: {error}",
+                        "is the coordinator running? wattle status") from None  # fmt: skip
+        if isinstance(bus, dict):
+            return bus
+        if state != "starting" or time.monotonic() > end:
+            raise NoBus(f"There is no bus here. {state}".strip(),
+                        "[zenoh] enabled = true in the settings; wattle doctor says what is missing")  # fmt: skip
+        time.sleep(STARTING_PAUSE)
 
 
 def _joined(here: Here, address: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 Limits = Mapping[str, Sequence[float]]
 """Counter -> (what this one takes, the total)."""
 ROUNDING = 1e-9
@@ -16,9 +19,9 @@ class Counters:
         self._used: dict[str, float] = {}
 
     @staticmethod
-    def beyond(limits: Limits) -> str:
-        """Why these could never fit, not even alone; empty when they could."""
-        for name, (amount, total) in limits.items():
+    def beyond(launch: Mapping[str, Any]) -> str:
+        """Why it could never start, not even alone; empty when it could."""
+        for name, (amount, total) in (launch.get("room") or launch.get("limits", {})).items():
             if amount > total + ROUNDING:
                 return f"it asks for {amount:g} of {name}, and there are {total:g}"
         return ""
@@ -29,6 +32,27 @@ class Counters:
             if self._used.get(name, 0.0) + amount > total + ROUNDING:
                 return name
         return ""
+
+    def fitting(self, queue: deque[T], launch: Callable[[T], Mapping[str, Any]]) -> list[T]:
+        """Take out of the queue what fits now, in its order. Who waits for a counter is not overtaken there: large
+        shares come to their turn, and gangs stay together: their first asks for room for all of them."""
+        fit: list[T] = []
+        kept: list[T] = []
+        full: set[str] = set()
+        while queue and "slots" not in full:
+            one = queue.popleft()
+            asked = launch(one)
+            limits = asked.get("limits", {})
+            blocked = (next(filter(full.__contains__, limits), "") if full else "") or self.blocked(
+                asked.get("room") or limits)  # fmt: skip
+            if blocked:
+                kept.append(one)
+                full.add(blocked)
+            else:
+                self.take(limits)
+                fit.append(one)
+        queue.extendleft(reversed(kept))
+        return fit
 
     def take(self, limits: Limits) -> None:
         """These are in use now."""

@@ -115,7 +115,7 @@ class Work:
                 continue
             task = Task(launch)
             queued.add(task.nonce)
-            beyond = self._counters.beyond(launch.get("limits", {}))
+            beyond = self._counters.beyond(launch)
             if beyond:
                 self._note("N", task, message=beyond)
                 continue
@@ -127,24 +127,11 @@ class Work:
     def _start_what_fits(self) -> None:
         if not self.queue or (self.journal.trouble and time.monotonic() < self._start_at):
             return
-        started: list[Task] = []
-        kept: list[Task] = []
-        full: set[str] = set()
-        while self.queue and "slots" not in full:
-            task = self.queue.popleft()
-            limits = task.launch.get("limits", {})
-            # Who waits for a counter is not overtaken there: large shares come to their turn, gangs stay together.
-            blocked = (next(filter(full.__contains__, limits), "") if full else "") or self._counters.blocked(limits)
-            if blocked:
-                kept.append(task)
-                full.add(blocked)
-                continue
-            self._counters.take(limits)
-            self._note("P", task, **{name: task.launch[name] for name in KEPT if name in task.launch})
-            started.append(task)
-        self.queue.extendleft(reversed(kept))
+        started = self._counters.fitting(self.queue, lambda task: task.launch)
         if not started:
             return
+        for task in started:
+            self._note("P", task, **{name: task.launch[name] for name in KEPT if name in task.launch})
         self._failpoint.reach("before-intent")
         if not self.journal.flush():
             self._take_back(started)
