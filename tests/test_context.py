@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import sysconfig
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.helpers import wait_until
+from tests.kernel.shells import Kernel
 from tests.terminal import Terminal
 from wattle.core.environ import strip_secrets
 from wattle.sdk.client import Client
@@ -87,3 +91,33 @@ def test_over_the_bare_private_door_it_has_the_coordinators_own(terminal: Termin
     client.ask("start_workflow", workflow="door")
     client.close()
     check(told(terminal, "door"), terminal.environment, terminal.home / "work" / "door")
+
+
+def another_environment(folder: Path) -> Path:
+    """A virtual environment that sees what ours has; its Python."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    site = next((folder / "lib").glob("python*")) / "site-packages"
+    (site / "ours.pth").write_text(sysconfig.get_path("purelib"))
+    return folder / "bin" / "python"
+
+
+def test_from_a_kernel_of_another_environment_it_has_the_kernels_own(terminal: Terminal) -> None:
+    python = another_environment(terminal.folder / "other")
+    (terminal.folder / "gate").touch()
+    path = terminal.write("kernel.json", document(terminal, "kernel"))
+    own = {"MY_OWN": "given by the shell", "JUPYTERHUB_API_TOKEN": "secret"}
+    kernel = Kernel(terminal.folder, terminal.home, python=python, **own)
+    try:
+        of_kernel: dict[str, str] = json.loads(kernel.run("import json, os; print(json.dumps(dict(os.environ)))").text)
+        answer = kernel.run(f"%load_ext wattle\n%wattle run {path}")
+        assert answer.status == "ok", answer.error
+        found, folder, variables = told(terminal, "kernel")
+    finally:
+        kernel.close()
+    assert folder == str(terminal.folder.resolve())
+    assert found == str(python.parent / "python3")
+    assert "JUPYTERHUB_API_TOKEN" in of_kernel
+    assert "JUPYTERHUB_API_TOKEN" not in variables
+    of_kernel["PATH"] = f"{python.parent}{os.pathsep}{of_kernel['PATH']}"
+    assert outer(variables) == outer(strip_secrets(of_kernel))
+    assert variables["MY_OWN"] == "given by the shell"

@@ -57,14 +57,17 @@ class Ran:
 
 
 class Kernel:
-    """A real kernel, spoken to over its sockets as a front end does."""
+    """A real kernel, spoken to over its sockets as a front end does; `python` is another one than ours."""
 
-    def __init__(self, folder: Path, home: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, home: Path, *, python: Path | None = None, **environment: str) -> None:
         variables = {name: value for name, value in os.environ.items() if not name.startswith(("JPY", "WATTLE", "VSCODE"))}
         variables |= {"WATTLE_HOME": str(home), "PYTHONPATH": str(REPOSITORY), "IPYTHONDIR": str(folder / "ipython"),
                       "PYDEVD_DISABLE_FILE_VALIDATION": "1", "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), **environment}  # fmt: skip
         self.manager = KernelManager()
         self.manager.transport = "ipc"
+        if python is not None:
+            assert self.manager.kernel_spec is not None
+            self.manager.kernel_spec.argv[0] = str(python)
         self.manager.ip = str(folder / "k")
         self.folder = folder
         self.variables = variables
