@@ -98,6 +98,12 @@ def test_an_inline_script_goes_by_its_workers_name() -> None:
     assert last_words(log, "clean") == ["clean, line 3:  table = pd.read_csv(raw)[cols]", "KeyError: 'pricee'"]
 
 
+def test_an_error_in_a_programs_own_text_has_no_traceback_and_is_told_alike() -> None:
+    log = '  File "clean", line 2\n    y = = 2\n        ^\nSyntaxError: invalid syntax\n'
+    assert last_words("before\n" + log, "clean") == ["clean, line 2:  y = = 2", "SyntaxError: invalid syntax"]
+    assert last_words('  File "clean", line 2\nnothing of the kind') == ['  File "clean", line 2', "nothing of the kind"]
+
+
 def test_of_any_other_log_the_last_lines_remain() -> None:
     assert last_words("\n".join(map(str, range(30)))) == ["24", "25", "26", "27", "28", "29"]
     assert last_words("") == []

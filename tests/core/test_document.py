@@ -97,6 +97,17 @@ workers:
     notebook: a.ipynb
     parameters: {x: 1, y: {z: "${params.n}"}}
     kernel: python3
+  cell:
+    cell: |
+      table = raw.dropna()
+      fig.write_text("x")
+    each: {lr: [0.1, 1]}
+    python: /opt/env/bin/python
+    inputs: {raw: {object: /data/raw.parquet}, table: cell0/table, plain: {file: x.csv}}
+    outputs: {table: {type: object}, fig: {type: file, name: fig.png}, score: {type: value}}
+    args: ["${params.n}"]
+    owner: /home/me/etl.ipynb
+  cell0: {cell: table = 1, outputs: {table: {type: object}}}
 """
 
 LIVE = """
@@ -166,6 +177,13 @@ def test_every_key_becomes_its_field() -> None:
     last = by_name["last"]
     assert (last.needs, last.timeout, last.grace, last.tags) == (("rows",), 90.0, 60.0, ("perl",))
     assert (last.setup, last.executor, last.files) == ("one\ntwo\n", "slurm", ("lib.pl",))
+    cell = by_name["cell"]
+    assert cell.cell == 'table = raw.dropna()\nfig.write_text("x")\n'
+    assert (cell.kind, cell.owner, cell.python, cell.merges_logs) == (
+        "cell", "/home/me/etl.ipynb", "/opt/env/bin/python", True)
+    assert cell.inputs == {"raw": Input(file="/data/raw.parquet", object=True), "plain": Input(file="x.csv"),
+                           "table": Input(sources=(Source(worker="cell0", output="table"),))}
+    assert cell.outputs["table"] == Output(type="object")
     assert by_name["notebook"].parameters == {"x": 1, "y": {"z": "${params.n}"}}
 
 

@@ -47,7 +47,7 @@ SOUND_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     | st.lists(st.fixed_dictionaries({"x": PLAIN}), min_size=1, max_size=3),
     "env_vars": st.dictionaries(st.sampled_from(["A", "b c", "no", "012", "é"]), ANY_TEXT, max_size=3),
     "grace": st.floats(0, 1e6) | st.integers(0, 10**6),
-    "inputs": st.dictionaries(PORTS, st.just({"file": "in.csv"}), max_size=2),
+    "inputs": st.dictionaries(PORTS, st.sampled_from([{"file": "in.csv"}, {"object": "in.npy"}]), max_size=2),
     "log_limit": st.integers(1, 2**50),
     "merge_logs": st.booleans(),
     "outputs": st.dictionaries(PORTS, OUTPUT, max_size=3),
@@ -60,9 +60,10 @@ SOUND_FIELDS: dict[str, st.SearchStrategy[Any]] = {
 }
 RUN = st.one_of(
     st.fixed_dictionaries({"script": ANY_TEXT}),
+    st.fixed_dictionaries({"cell": ANY_TEXT}),
     st.fixed_dictionaries({"command": st.lists(SOUND_TEXT, min_size=1, max_size=3)}),
 )
-SOUND_WORKER = st.builds(lambda fields, run: {**fields, **run}, st.fixed_dictionaries({}, optional=SOUND_FIELDS), RUN)
+SOUND_WORKER = st.builds(lambda fields, run: {**_without_clashes(fields, run), **run}, st.fixed_dictionaries({}, optional=SOUND_FIELDS), RUN)
 SOUND_WORKERS = st.dictionaries(st.text("abcde", min_size=1, max_size=4), SOUND_WORKER, min_size=1, max_size=4)
 SOUND_OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "description": ANY_TEXT,
@@ -76,6 +77,11 @@ SOUND = st.builds(
     st.fixed_dictionaries({}, optional=SOUND_OPTIONS),
     SOUND_WORKERS,
 )
+
+
+def _without_clashes(fields: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    """In a cell every port is a variable."""
+    return {key: value for key, value in fields.items() if "cell" not in run or key not in {"each", "inputs"}}
 
 
 def _encodes(text: str) -> bool:

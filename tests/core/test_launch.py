@@ -345,3 +345,66 @@ def test_a_selector_that_is_no_relative_path_is_passed_on(python: str) -> None:
 )
 def test_a_worker_in_one_line(fields: dict[str, Any], text: str) -> None:
     assert describe(Worker(name="a", **fields)) == text
+
+
+# ---- cells ----------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_is_kept_as_a_file_and_told_its_variables_as_words() -> None:
+    made = Made(
+        Worker(name="src", command="true", outputs={"o": Output(name="o.csv"), "v": Output(type="value"),
+                                                    "t": Output(type="object")}),
+        Worker(name="a", cell="table = t\n", args=("--n", "${params.p}"), each=Each(product={"lr": [0.1], "m": ["x y"]}),
+               inputs={"o": Input(sources=(Source(worker="src", output="o"),)),
+                       "v": Input(sources=(Source(worker="src", output="v"),)),
+                       "t": Input(sources=(Source(worker="src", output="t"),)),
+                       "df": Input(file="df.npy", object=True), "f": Input(file="f.csv")},
+               outputs={"table": Output(type="object"), "fig": Output(name="fig.png"), "s": Output(type="value")}),
+        params={"p": 3},
+    )  # fmt: skip
+    made.values["src"] = 7
+    launch = made.launch("a.1")
+    here = f"{RUN}/a.1"
+    assert launch.runner == "cell"
+    assert launch.argv == (
+        "a", "/logs/etl/12/a.1/1/script.py", "json", "lr", "0.1", "json", "m", '"x y"', "file", "o", f"{RUN}/src/o.csv",
+        "value", "v", f"{RUN}/src/v.json", "object", "t", f"{RUN}/src/t", "object", "df", "/data/etl/df.npy",
+        "file", "f", "/data/etl/f.csv", "save", "table", f"{here}/table", "file", "fig", f"{here}/fig.png",
+        "put", "s", f"{here}/s.json", "--", "--n", "3",
+    )  # fmt: skip
+    assert launch.files["/logs/etl/12/a.1/1/script.py"] == "table = t\n"
+    assert launch.scripts == ()
+    assert launch.stderr is None
+    assert launch.required == ("/data/etl/df.npy", "/data/etl/f.csv")
+    assert launch.outputs["table"] == launch.env["WATTLE_OUTPUT_TABLE"] == f"{here}/table"
+    assert launch.objects == {"table": tuple(f"{here}/table.{kind}" for kind in
+                                             ("parquet", "feather", "npy", "json", "txt", "bin"))}  # fmt: skip
+
+
+def test_a_fan_in_says_of_each_row_what_its_output_is() -> None:
+    cells = {kind: Worker(name=f"{kind}s", cell="x = 1", each=Each(product={"n": [1, 2]}), outputs={"x": Output(type=kind)})
+             for kind in ("object", "value", "file")}  # fmt: skip
+    one = Input(sources=(Source(worker="objects", output="x"),))
+    two = Input(sources=tuple(Source(worker=f"{kind}s", output="x") for kind in cells), rows=True)
+    made = Made(*cells.values(), Worker(name="a", cell="1", inputs={"one": one, "two": two}))
+    words = made.launch("a").argv
+    assert words[2:8] == ("rows:o", "one", "/logs/etl/12/a/1/input-one.json",
+                          "rows:oovvff", "two", "/logs/etl/12/a/1/input-two.json")  # fmt: skip
+
+
+def test_an_input_that_its_worker_did_not_make_has_no_path() -> None:
+    made = Made(Worker(name="src", cell="1", outputs={"t": Output(type="object")}),
+                Worker(name="a", cell="1", inputs={"t": Input(sources=(Source(worker="src", output="t"),))}, when="ended"))  # fmt: skip
+    made.failed.add("src")
+    assert made.launch("a").argv[2:] == ("object", "t", "", "--")
+
+
+def test_an_object_may_be_the_output_of_any_worker_and_its_path_is_a_stem() -> None:
+    launch = one(command="save ${outputs.t}", outputs={"t": Output(type="object")})
+    assert launch.argv == ("save", f"{RUN}/a/t")
+    assert launch.runner == ""
+    assert launch.objects["t"][0] == f"{RUN}/a/t.parquet"
+
+
+def test_a_cell_is_described_by_its_first_telling_line() -> None:
+    assert describe(Worker(name="a", cell="# all\n\nx = 1\ny = 2\n")) == "cell: x = 1 …"

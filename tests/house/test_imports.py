@@ -32,6 +32,8 @@ LATE_IMPORTS = {
     "wattle/sdk/worker_serving.py": "asyncio, for those whose answers are coroutines",
     "wattle/sdk/worker_streams.py": "asyncio, for those who iterate on an event loop",
     "wattle/sdk/worker_encoding.py": "tables of pyarrow, for those who send and receive them",
+    "wattle/runtime/cell_runner.py": "a cell costs what `python` costs, and what it uses",
+    "wattle/runtime/cell_values.py": "likewise, and the library of each type",
     "wattle/web/documents.py": "the document and Prometheus's library, when somebody asks",
     "jupyter_wattle/__init__.py": "server side and kernel side",
     "jupyter_wattle/magics.py": "a kernel pays for what is used",

@@ -18,6 +18,7 @@ KNOWN = {*words.VERBS, *words.ALIASES, *words.HIDDEN, "help"}
 LATER = {"serve"}
 """Verbs of later versions that a text may name."""
 UNSAFE_CALLS = {"eval", "exec", "os.system", "os.popen", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
+RUNS_CODE = {"wattle/runtime/cell_runner.py": "running a person's cell is its task"}
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle"}
 
 
@@ -71,7 +72,7 @@ def test_the_version_is_said_once_and_the_changelog_knows_it() -> None:
 def unsafe(source: Source) -> Iterator[str]:
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Call):
-            if dotted(node.func) in UNSAFE_CALLS:
+            if dotted(node.func) in UNSAFE_CALLS and source.path not in RUNS_CODE:
                 yield f"{source.path}:{node.lineno}: {dotted(node.func)}()"
             for keyword in node.keywords:
                 if keyword.arg == "shell" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):

@@ -13,7 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from wattle.runtime.environment import CouldNotStart, find_executable, python_environment, read_base, write_base
+from wattle.runtime.environment import (
+    CouldNotStart,
+    find_executable,
+    interpreter,
+    python_environment,
+    read_base,
+    write_base,
+)
 
 
 def program(path: Path, *, mode: int = 0o755) -> Path:
@@ -260,6 +267,31 @@ def test_a_missing_or_damaged_kernel_says_so(tmp_path: Path) -> None:
 
 
 # --- the base environment of a run ------------------------------------------------------------------------------
+
+
+def test_the_interpreter_of_a_cell_is_the_file_that_is_named_and_else_the_first_on_path(tmp_path: Path) -> None:
+    python = program(tmp_path / "opt" / "bin" / "python3.12")
+    base = {"PATH": "/bin", "HOME": str(tmp_path)}
+    assert interpreter("opt/bin/python3.12", base, "/bin", str(tmp_path)) == str(python)
+    assert interpreter("~/opt/bin/python3.12", base, "/bin", "/") == str(python)
+    venv.create(tmp_path / "v", with_pip=False)
+    path = python_environment("v", base, str(tmp_path))["PATH"]
+    assert interpreter("v", base, path, str(tmp_path)) == str(tmp_path / "v" / "bin" / "python")
+    assert interpreter(None, base, f"{tmp_path}/none:{tmp_path}/v/bin", "/") == str(tmp_path / "v" / "bin" / "python")
+
+
+def test_where_there_is_no_python_there_may_be_a_python3(tmp_path: Path) -> None:
+    python = program(tmp_path / "bin" / "python3")
+    assert interpreter(None, {}, str(python.parent), "/") == str(python)
+    with pytest.raises(CouldNotStart, match=r"python was not found on PATH .*; write python: and the path of the one to use"):
+        interpreter(None, {}, "/nowhere", "/")
+
+
+def test_the_interpreter_of_a_kernel_is_its_own_whatever_it_is_called(tmp_path: Path) -> None:
+    python = program(tmp_path / "opt" / "bin" / "python3.13")
+    program(tmp_path / "opt" / "bin" / "python")
+    kernel(tmp_path / "data", "geo", str(python))
+    assert interpreter("kernel:geo", {"JUPYTER_PATH": f"{tmp_path}/data"}, "/bin", "/") == str(python)
 
 
 def test_a_base_environment_comes_back_as_it_was_and_only_its_owner_can_read_it(tmp_path: Path) -> None:

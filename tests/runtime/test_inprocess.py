@@ -62,7 +62,8 @@ async def desk(folder: Path) -> AsyncIterator[Desk]:
 async def test_exits_logs_and_outputs_are_true(tmp_path: Path) -> None:
     async with desk(tmp_path) as here:
         script = 'echo "$GREETING $OWN $WATTLE_TASK"; echo err >&2; echo 123 > out; read x || echo closed; exit 7'
-        here.executor.start([here.launch("a", script, outputs={"out": str(tmp_path / "work/out"), "no": "/no/no"})])
+        here.executor.start([here.launch("a", script, outputs={"out": str(tmp_path / "work/out"), "no": "/no/no"},
+                                         objects={"no": ("/no/no.json",)})])  # fmt: skip
         started, ended = await here.ear.start("a"), await here.ear.end("a")
         assert (ended.code, ended.signal, ended.why, ended.outputs["out"][0], ended.outputs["no"]) == (
             7, None, "exit", 4, None)  # fmt: skip

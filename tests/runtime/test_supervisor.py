@@ -13,6 +13,7 @@ import pytest
 from tests.helpers import until
 from tests.runtime.supervised import place
 from wattle.core import events as ev
+from wattle.core.objects import candidates
 
 STANDARD_SIGNALS = (1 << 31) - 1
 """As in the masks of /proc: what lies above is the C library's own."""
@@ -98,11 +99,16 @@ async def test_cpu_time_memory_and_outputs_are_recorded() -> None:
     async with place() as here:
         await here.connect()
         made, missing = here.folder / "made.txt", here.folder / "missing.txt"
-        program = f"x = bytearray(40 << 20); open({str(made)!r}, 'w').write('12345'); sum(range(300000))"
+        stem = here.folder / "table"
+        program = f"x = bytearray(40 << 20); open({str(made)!r}, 'w').write('12345'); sum(range(300000)); " \
+                  f"open({str(stem)!r} + '.npy', 'w').write('123')"  # fmt: skip
         here.executor.start([here.launch("a", sys.executable, "-c", program,
-                                         outputs={"made": str(made), "missing": str(missing)})])  # fmt: skip
+                                         outputs={"made": str(made), "missing": str(missing), "table": str(stem),
+                                                  "unsaved": str(made)},
+                                         objects={"table": candidates(str(stem)), "unsaved": ("/no/no",)})])  # fmt: skip
         ended = await here.ear.end("a")
-        assert ended.outputs == {"made": (5, made.stat().st_mtime_ns), "missing": None}
+        assert ended.outputs == {"made": (5, made.stat().st_mtime_ns), "missing": None, "unsaved": None,
+                                 "table": (3, stem.with_suffix(".npy").stat().st_mtime_ns)}  # fmt: skip
         assert ended.max_rss > 40 << 20
         assert ended.cpu_user + ended.cpu_system > 0
 

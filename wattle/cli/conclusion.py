@@ -68,9 +68,9 @@ def last_words(log: str, worker: str = "script", most: int = LAST_WORDS) -> list
     """The end of a log; of a Python traceback the innermost line of the person's own code, and the error."""
     lines = [line.rstrip() for line in log.split("\n") if line.strip()]
     starts = [i for i, line in enumerate(lines) if line.startswith(_TRACEBACK)]
-    if not starts:
+    trace = lines[starts[-1] + 1 :] if starts else _syntax_error(lines)
+    if not trace:
         return lines[-most:]
-    trace = lines[starts[-1] + 1 :]
     frames = [(i, found) for i, line in enumerate(trace) if (found := _FRAME.fullmatch(line))]
     end = next((i for i, line in enumerate(trace) if not line.startswith(" ")), len(trace))
     error = trace[end : end + 3]
@@ -82,6 +82,14 @@ def last_words(log: str, worker: str = "script", most: int = LAST_WORDS) -> list
     file = os.path.basename(found[1])
     where = f"{worker if file.startswith('script.') else file}, line {found[2]}"
     return [f"{where}:  {code}" if code else where, *error]
+
+
+def _syntax_error(lines: Sequence[str]) -> list[str]:
+    """The end of a log that is an error in a program's own text, of which Python shows no traceback."""
+    last = next((i for i in range(len(lines) - 1, -1, -1) if _FRAME.fullmatch(lines[i])), len(lines))
+    trace = list(lines[last:])
+    bare = len(trace) > 1 and trace[-1].partition(":")[0] in {"SyntaxError", "IndentationError", "TabError"}
+    return trace if bare and all(line.startswith(" ") for line in trace[:-1]) else []
 
 
 def summary_line(run: Mapping[str, Any], warnings: Sequence[str], style: Style) -> str:

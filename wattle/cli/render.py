@@ -124,7 +124,7 @@ def _what(worker: Mapping[str, Any]) -> str:
     command = worker.get("command")
     if command:
         return clip(command if isinstance(command, str) else " ".join(command), 60)
-    text = worker.get("script") or worker.get("notebook") or ""
+    text = worker.get("script") or worker.get("cell") or worker.get("notebook") or ""
     lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#!")]
     return clip(clean(lines[0].strip() if lines else ""), 60)
 

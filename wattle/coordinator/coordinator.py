@@ -28,7 +28,7 @@ from wattle.coordinator import telling
 from wattle.coordinator.live import LiveRun
 from wattle.coordinator.pending import Looked, Pending, answer, leaving, refuse
 from wattle.coordinator.tally import Tally
-from wattle.coordinator.values import read_value
+from wattle.coordinator.values import left_there
 from wattle.core import events as ev
 from wattle.core.dispatch import Dispatcher, Limits
 from wattle.core.errors import Conflict, InvalidRequest, StorageError, WattleError
@@ -421,9 +421,7 @@ class Coordinator:
         progress = live.run.workers[index]
         found = live.launcher.output(progress.instance, port, reused_from=progress.reused_from,
                                      ended=progress.phase == "completed")  # fmt: skip
-        if found.type != "value" or not found.path:
-            return found
-        return OutputRef(found.type, found.path, read_value(found.path))
+        return left_there(found)
 
     def stop_process(self, live: LiveRun, effect: ev.StopWorker) -> None:
         """Ask the executor to end an attempt, with the grace of the stop, the worker or the document."""

@@ -14,14 +14,14 @@ from wattle.coordinator.logedge import LogView
 from wattle.coordinator.recovery import fold, origins
 from wattle.coordinator.reuse import Earlier
 from wattle.coordinator.staleness import Staleness
-from wattle.coordinator.values import VALUE_LIMIT, read_value
+from wattle.coordinator.values import VALUE_LIMIT, output_file, read_value
 from wattle.core import replies as rp
 from wattle.core.address import Address
 from wattle.core.document import dump
 from wattle.core.errors import InvalidRequest, NotFound
 from wattle.core.expand import Glob
 from wattle.core.models import Instance, RunSpec, Worker, Workflow
-from wattle.core.places import log_paths, output_path
+from wattle.core.places import Places, log_paths
 from wattle.core.ports import Logs, Store
 from wattle.core.progress import FINAL, Progress
 from wattle.core.records import RunRecord, WorkflowRecord
@@ -186,7 +186,8 @@ class History:
         detail.instances = [run.workers[i].instance.name for i in run.groups.get(worker, [])]
         sources = await asyncio.to_thread(origins, self.store, run.spec)
         for port in detail.outputs:
-            port.path = output_path(_spec_of(run, progress, sources), progress.instance, port.name)
+            places = Places.of(_spec_of(run, progress, sources))
+            port.path = output_file(places, progress.instance, port.name)
         return detail
 
     async def log_view(self, workflow: str, worker: str, log_root: str) -> LogView:
@@ -247,7 +248,7 @@ def _spec_of(run: Run, progress: Progress, sources: dict[str, RunSpec]) -> RunSp
 
 def output_detail(run: Run, spec: RunSpec, instance: Instance, port: str, kind: str) -> rp.OutputDetail:
     """An output of type `kind` as it lies there."""
-    path = output_path(spec, instance, port)
+    path = output_file(Places.of(spec), instance, port)
     detail = rp.OutputDetail(address=f"{run.spec.address}/{instance.name}/{port}", port=port, type=kind, path=path,
                              exists=False)  # fmt: skip
     try:

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from wattle.coordinator.values import output_file
 from wattle.core import graph
 from wattle.core.errors import InvalidRequest
 from wattle.core.expand import expand
@@ -221,7 +222,7 @@ def spoilt(places: Places, instance: Instance, recorded: AttemptRecord, needed: 
                 return f"output {port} was not written"
             continue
         try:
-            found = os.stat(places.output(instance, port))
+            found = os.stat(output_file(places, instance, port))
         except OSError:
             return f"output {port} is gone"
         if (found.st_size, found.st_mtime_ns) != tuple(seen):

@@ -16,6 +16,7 @@ from wattle.coordinator.coordinator import Coordinator
 from wattle.coordinator.history import History
 from wattle.coordinator.live import LiveRun
 from wattle.coordinator.recovery import live_run, origins
+from wattle.coordinator.values import output_file
 from wattle.core import events as ev
 from wattle.core.binding import bind_environment
 from wattle.core.document import unavailable
@@ -23,7 +24,7 @@ from wattle.core.errors import Conflict, InvalidRequest, NotAvailable, NotFound,
 from wattle.core.expand import expand, resolve_params, resolve_rows
 from wattle.core.identity import Identities
 from wattle.core.models import Instance, RunOptions, RunSpec, Worker, Workflow
-from wattle.core.places import Places, collisions, environment_file, output_path
+from wattle.core.places import Places, collisions, environment_file
 from wattle.core.ports import Store
 from wattle.core.records import AttemptRecord, RunRecord, WorkflowRecord
 from wattle.core.run import Run
@@ -334,7 +335,8 @@ def _files_there(spec: RunSpec | None, worker: Worker, source: Instance) -> bool
     """Whether everything that the worker reads of an instance still lies where that run put it."""
     ports = {found.output for feed in worker.inputs.values() for found in feed.sources if found.worker == source.worker}
     try:
-        return spec is not None and all(os.path.exists(output_path(spec, source, port)) for port in ports)
+        return spec is not None and all(os.path.exists(output_file(Places.of(spec), source, port))
+                                        for port in ports)  # fmt: skip
     except (KeyError, InvalidRequest):
         return False
 

@@ -1,4 +1,4 @@
-"""Value outputs: small JSON that a worker left in a file, or that was put into it for the worker."""
+"""What a worker left, or what was put there for it: where the file of an output lies, and the small JSON of a value."""
 
 from __future__ import annotations
 
@@ -10,10 +10,43 @@ import os
 import msgspec
 
 from wattle.core.errors import InvalidRequest, StorageError
+from wattle.core.models import Instance
+from wattle.core.objects import candidates
+from wattle.core.places import Places
+from wattle.core.records import OutputRef
 
 VALUE_LIMIT = 1 << 20
 """Bytes of a value output."""
 _counter = itertools.count()
+
+
+def object_file(stem: str) -> str | None:
+    """The file of a saved variable; the newest, should several lie there; None when there is none."""
+    newest, found = -1, None
+    for path in candidates(stem):
+        try:
+            changed = os.stat(path).st_mtime_ns
+        except OSError:
+            continue
+        if changed > newest:
+            newest, found = changed, path
+    return found
+
+
+def output_file(places: Places, instance: Instance, port: str) -> str:
+    """The file of an output; of an object that is not there, its stem. Raises as `Places.output`."""
+    path = places.output(instance, port)
+    kind = places.definitions[instance.worker].outputs[port].type
+    return (object_file(path) or path) if kind == "object" else path
+
+
+def left_there(found: OutputRef) -> OutputRef:
+    """An output as it lies on the disk: of an object its file, of a value its JSON too. Raises WattleError, OSError."""
+    if found.type == "object" and found.path:
+        return OutputRef(found.type, object_file(found.path) or "")
+    if found.type == "value" and found.path:
+        return OutputRef(found.type, found.path, read_value(found.path))
+    return found
 
 
 def read_value(path: str) -> object:

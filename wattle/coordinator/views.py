@@ -172,9 +172,8 @@ def graph_view(document: Workflow, run: Run | None, stale: Collection[str] = ())
         counts: dict[str, int] = {}
         for progress in members.get(worker.name, ()):
             counts[progress.status] = counts.get(progress.status, 0) + 1
-        kind = "command" if worker.command is not None else "script" if worker.script is not None else "notebook"
         nodes.append(GraphNode(name=worker.name, instances=max(1, sum(counts.values())), counts=counts, x=x, y=y,
-                               status=group_status(counts), kind=kind,
+                               status=group_status(counts), kind=worker.kind,
                                stale=any(progress.phase == "completed" and progress.instance.name in stale
                                          for progress in members.get(worker.name, ()))))  # fmt: skip
     names = [worker.name for worker in document.workers]

@@ -2,7 +2,7 @@
 
     parse           text of JSON, YAML or TOML   ──►  reading / yamltext  ──►  plain value ┐
     parse_document  a plain value (the JSON form)                                           ├──►  shapes ──► wiring
-    dump, render    Workflow  ──►  writing  ──►  plain value or text                        ┘      ──► scope ──► gangs
+    dump, render    Workflow  ──►  writing  ──►  plain value or text          scope, gangs, variables ◄──  ┘
 
 Laws: pure; whatever comes in, the outcome is `Parsed` or `DocumentError`; a `DocumentError` holds all problems in the
 order of the text, each with its path, and with line and column where there is text. Lines are looked up only then,
@@ -23,6 +23,7 @@ from wattle.core.reading import Place, Reading, decode, load_json, load_toml
 from wattle.core.requests import Format
 from wattle.core.scope import check_paths, check_references
 from wattle.core.shapes import workflow_draft
+from wattle.core.variables import check_variables
 from wattle.core.wiring import wire
 from wattle.core.writing import dump, readable, to_json, to_toml
 
@@ -107,9 +108,6 @@ def _not_yet(worker: Worker) -> list[tuple[Path, str, str]]:
         result.append((("notebook",), "notebooks", "use command: jupyter execute, or a script"))
     if worker.executor != "local":
         result.append((("executor",), f"executor {worker.executor}", "leave it out to run here"))
-    for port, output in worker.outputs.items():
-        if output.type == "object":
-            result.append((("outputs", port, "type"), f"outputs of type {output.type}", "use a file or a value"))
     return result
 
 
@@ -131,6 +129,7 @@ def _workflow(found: Findings, value: Any, base_dir: str, name: str | None) -> W
         check_references(found, draft, wires)
         check_paths(found, draft, wires)
         check_modes(found, draft, wires)
+        check_variables(found, wires)
     if found.count:
         return None
     return Workflow(workers=tuple(Worker(**each.fields) for each in drafts), **draft.fields)

@@ -12,12 +12,13 @@ from typing import Any
 from wattle.core import checking
 from wattle.core.findings import Findings, Path, describe, shorten
 from wattle.core.models import Each, Input, Output, Retry, Source
+from wattle.core.objects import SUFFIXES
 from wattle.core.template import references, sole
 
 INSTANCES_LIMIT = 10_000
 """Instances of a run: workers, and what `each` makes of them."""
 
-_SOURCE_FORM = "an input is 'worker/output', a list of those, or {file: path}"
+_SOURCE_FORM = "an input is 'worker/output', a list of those, {file: path} or {object: path}"
 _OUTPUT_FORM = "an output is a path, or {type: file|value|object|stream}"
 _EACH_FORM = "each is {name: [values]}, a list of rows, '${params.…}', or the name of a worker with each"
 _SPELLED_OUT = "~ is not expanded: write the path in full, or ${env.HOME}/…"
@@ -73,13 +74,21 @@ def _sources_input(found: Findings, path: Path, value: list[Any] | tuple[Any, ..
 
 def _file_input(found: Findings, path: Path, value: Mapping[Any, Any]) -> Input | None:
     for key in value:
-        if key != "file":
-            found.unknown(path, key, ("file",))
-    if value.get("file") is None:
+        if key not in ("file", "object"):
+            found.unknown(path, key, ("file", "object"))
+    given = [key for key in ("file", "object") if value.get(key) is not None]
+    if not given:
         found.add(path, "the mapping does not name a file", _SOURCE_FORM)
         return None
-    file = path_text(found, (*path, "file"), value["file"])
-    return None if file is None or len(value) > 1 else Input(file=file)
+    if len(given) > 1:
+        found.add(path, "the mapping names a file and an object", "an object is a file that a cell gets as a variable")
+        return None
+    file = path_text(found, (*path, given[0]), value[given[0]])
+    if file is not None and given == ["object"] and not file.endswith(SUFFIXES) and not references(file):
+        found.add((*path, "object"), f"{shorten(file)!r} is no saved variable: its name ends in none of "
+                                     f"{' '.join(SUFFIXES)}", "write {file: …}, and read it in the cell")  # fmt: skip
+        return None
+    return None if file is None or len(value) > 1 else Input(file=file, object=given == ["object"])
 
 
 def _source(found: Findings, path: Path, value: Any) -> Source | None:

@@ -279,7 +279,7 @@ class _Expansion:
                 sources += [(index, source.output) for index in indexes]
                 if (source.worker, source.output) not in self.streams:
                     upstream.update(indexes)
-            inputs[port] = Feed(sources=tuple(sources), file=feed.file, rows=feed.rows or whole)
+            inputs[port] = Feed(sources=tuple(sources), file=feed.file, rows=feed.rows or whole, object=feed.object)
         for needed in worker.needs:
             upstream.update(self.indexes[needed])
         if self.workflow.mode == "parallel":  # edges name paths there, and nothing waits

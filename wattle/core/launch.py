@@ -10,12 +10,14 @@ from __future__ import annotations
 import posixpath
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from wattle.core import runners
 from wattle.core.errors import InvalidRequest, NotAvailable
 from wattle.core.models import Feed, Instance, RunSpec, Worker, Workflow
+from wattle.core.objects import candidates
 from wattle.core.places import Places, resolve, run_log_dir, runs_dir
 from wattle.core.records import Launch, OutputRef
 from wattle.core.template import among, as_text, fill, references, sole
@@ -92,10 +94,7 @@ class Launcher:
             InvalidRequest: a text refers to what is not known.
             NotAvailable: the worker needs what this version cannot run.
         """
-        recipe = self._recipes.get(instance.worker)
-        if recipe is None:
-            recipe = self._recipes[instance.worker] = _Recipe(self.spec.document,
-                                                              self._places.definitions[instance.worker])  # fmt: skip
+        recipe = self._recipes.get(instance.worker) or self._recipe(instance.worker)
         worker = recipe.worker
         cwd = self._places.working_dir(instance)
         log_dir = f"{self._log_base}/{instance.name}/{attempt}"
@@ -112,7 +111,9 @@ class Launcher:
             variables = {name: fill(value, lookup) for name, value in variables.items()}
         files = fed.files
         scripts: tuple[str, ...] = ()
-        if recipe.script is not None:
+        if recipe.runner:
+            words = self._for_runner(recipe, instance, cwd, log_dir, outputs, fed, words)
+        elif recipe.script is not None:
             path = f"{log_dir}/script{recipe.suffix}"
             files[path] = recipe.script
             words = (*recipe.interpreter, path, *words)
@@ -129,9 +130,29 @@ class Launcher:
             set_aside={folder: f"{folder}~{attempt - 1}"} if recipe.own_folder and attempt > 1 else {},
             links=self._latest if recipe.run_folder else {},
             directories=self._directories(recipe, cwd, log_dir, folder, outputs),
-            files=files, scripts=scripts, required=tuple(fed.required), outputs=outputs, timeout=worker.timeout,
-            grace=recipe.grace, log_limit=worker.log_limit, limits=limits, room=room or {},
+            files=files, scripts=scripts, required=tuple(fed.required), outputs=outputs,
+            objects={port: candidates(outputs[port]) for port in recipe.objects}, runner=recipe.runner,
+            timeout=worker.timeout, grace=recipe.grace, log_limit=worker.log_limit, limits=limits,
+            room=room or {},
         )  # fmt: skip
+
+    def _recipe(self, worker: str) -> _Recipe:
+        made = self._recipes[worker] = _Recipe(self.spec.document, self._places.definitions[worker])
+        return made
+
+    def _for_runner(self, recipe: _Recipe, instance: Instance, cwd: str, log_dir: str, outputs: Mapping[str, str],
+                    fed: _Fed, words: tuple[str, ...]) -> tuple[str, ...]:  # fmt: skip
+        """The words for the program that performs a cell or a notebook, which finds its source among the files."""
+        worker = recipe.worker
+        variables = (*runners.given(instance.row), *runners.fed(fed.ports), *runners.made(worker.outputs, outputs))
+        if worker.cell is not None:
+            path = f"{log_dir}/script.py"
+            fed.files[path] = worker.cell
+            return (worker.name, path, *variables, "--", *words)
+        path = resolve(cwd, self._places.filled(worker.notebook or "", instance))
+        fed.required.append(path)
+        folder = "" if worker.working_dir is None else cwd
+        return (worker.name, path, worker.kernel or "", folder, *variables)
 
     def _own_variables(self, instance: Instance, attempt: int, outputs: Mapping[str, str]) -> dict[str, str]:
         """What Wattle tells every worker about itself."""
@@ -163,10 +184,13 @@ class _Recipe:
             raise NotAvailable(f"{document.name}/{worker.name}: notebooks cannot be run yet",
                                "write a command or a script")  # fmt: skip
         self.worker = worker
+        self.runner: Literal["", "cell", "notebook"] = ""
         self.script = worker.script
         self.suffix = ""
         self.interpreter: tuple[str, ...] = ()
-        if worker.script is None:
+        if worker.cell is not None:
+            self.runner, words = "cell", worker.args
+        elif worker.script is None:
             words = _split(document, worker)
         else:
             words = worker.args
@@ -179,6 +203,7 @@ class _Recipe:
         texts = [*words, *worker.env_vars.values()]
         self.refers = any("${" in text for text in texts)
         self.outputs = tuple(port for port, output in worker.outputs.items() if output.type != "stream")
+        self.objects = tuple(port for port in self.outputs if worker.outputs[port].type == "object")
         self.own_folder = any(worker.outputs[port].path is None for port in self.outputs)
         self.run_folder = self.own_folder or (self.refers and _names_run_dir(texts))
         self.merges_logs = worker.merges_logs
@@ -224,7 +249,7 @@ def _fill_words(words: Sequence[str], lookup: Callable[[str, str], str],
 
 
 class _Fed:
-    """The inputs of one attempt: as text for `${inputs.…}`, as variables, and as files of rows."""
+    """The inputs of one attempt: as text for `${inputs.…}`, as variables, as files of rows, and as words of runners."""
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
@@ -232,6 +257,7 @@ class _Fed:
         self.rows: dict[str, tuple[str, ...]] = {}
         self.files: dict[str, str] = {}
         self.required: list[str] = []
+        self.ports: dict[str, tuple[str, str]] = {}
 
     def take(self, instance: Instance, instances: Sequence[Instance], places: Places, cwd: str, log_dir: str,
              locate: Locate) -> None:  # fmt: skip
@@ -242,12 +268,15 @@ class _Fed:
                 path = text = f"{log_dir}/input-{port}.json"
                 self.rows[port] = tuple(_text(ref) for ref in refs if ref.path)
                 self.files[path] = _rows_file(instances, feed, refs)
+                kind = runners.rows([ref.type for ref in refs])
             elif feed.file is not None:
                 path = text = resolve(cwd, places.filled(feed.file, instance))
+                kind = "object" if feed.object else "file"
                 self.required.append(path)
             else:
                 ref = locate(*feed.sources[0])
-                path, text = ref.path, _text(ref)
+                path, text, kind = ref.path, _text(ref), ref.type
+            self.ports[port] = (kind, path)
             self.texts[port] = text
             self.variables[f"WATTLE_INPUT_{port.upper()}"] = path
 
@@ -272,11 +301,12 @@ def describe(worker: Worker) -> str:
     """What a worker does, in one line for people."""
     if worker.notebook is not None:
         return _shorten(f"notebook {worker.notebook}")
-    if worker.script is not None:
-        lines = [line.strip() for line in worker.script.splitlines()]
+    source = worker.cell if worker.script is None else worker.script
+    if source is not None:
+        lines = [line.strip() for line in source.splitlines()]
         telling = [line for line in lines if line and not line.startswith(("#", "//"))]
         text = telling[0] if telling else ""
-        label = "script" if worker.script.startswith("#!") else worker.lang
+        label = "cell" if worker.script is None else "script" if source.startswith("#!") else worker.lang
         return _shorten(f"{label}: {text}", more=len(telling) > 1)
     command = worker.command if isinstance(worker.command, str) else shlex.join(worker.command or ())
     return _shorten(" ".join([command, *map(shlex.quote, worker.args)]))

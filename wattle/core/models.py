@@ -45,12 +45,14 @@ class Input(_Model, frozen=True, kw_only=True):
     """An input port: either `sources` (edges) or `file` (a path from outside, not substituted yet).
 
     `rows` is true when the worker receives a list of rows: a list of sources, or a source with `each`
-    that this worker is not paired with.
+    that this worker is not paired with. `object` says that the file is a saved variable (`core/objects.py`): a cell
+    gets the variable, not its path.
     """
 
     sources: tuple[Source, ...] = ()
     file: str | None = None
     rows: bool = False
+    object: bool = False
 
 
 class Output(_Model, frozen=True, kw_only=True):
@@ -84,13 +86,17 @@ class Resources(_Model, frozen=True, kw_only=True):
 
 
 class Worker(_Model, frozen=True, kw_only=True):
-    """One node of a workflow. Exactly one of `command`, `script`, `notebook` is set."""
+    """One node of a workflow. Exactly one of `command`, `script`, `cell`, `notebook` is set.
+
+    `owner` says who defined it, where several define into one workflow; it changes nothing of what is run.
+    """
 
     name: str
     command: str | tuple[str, ...] | None = None
     args: tuple[str, ...] = ()
     script: str | None = None
     lang: str = "bash"
+    cell: str | None = None
     notebook: str | None = None
     parameters: dict[str, Any] = {}
     kernel: str | None = None
@@ -116,10 +122,16 @@ class Worker(_Model, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     executor: str = "local"
     resources: Resources = Resources()
+    owner: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What it runs: `command`, `script`, `cell` or `notebook`."""
+        return next((kind for kind in ("script", "cell", "notebook") if getattr(self, kind) is not None), "command")
 
     @property
     def merges_logs(self) -> bool:
-        """Scripts and notebooks keep one log in true order unless told otherwise; commands keep two."""
+        """Scripts, cells and notebooks keep one log in true order unless told otherwise; commands keep two."""
         return self.command is None if self.merge_logs is None else self.merge_logs
 
 
@@ -148,6 +160,7 @@ class Feed(_Model, frozen=True, kw_only=True):
     sources: tuple[tuple[int, str], ...] = ()
     file: str | None = None
     rows: bool = False
+    object: bool = False
 
 
 class Instance(_Model, frozen=True, kw_only=True):

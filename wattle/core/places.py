@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from wattle.core.models import Instance, RunSpec, Worker, Workflow
+from wattle.core.objects import candidates
 from wattle.core.template import among, as_text, fill
 
 RUNS = "wattle-runs"
@@ -82,7 +83,8 @@ def collisions(spec: RunSpec, instances: Iterable[Instance]) -> list[str]:
         for port, output in places.definitions[instance.worker].outputs.items():
             if output.type != "stream":
                 path = posixpath.normpath(places.output(instance, port))
-                writers.setdefault(path, []).append(f"{instance.name}/{port}")
+                for file in candidates(path) if output.type == "object" else (path,):
+                    writers.setdefault(file, []).append(f"{instance.name}/{port}")
     return [
         f"{path} is the output of {names[0]} and {names[1]}" + (f" and {len(names) - 2} more" if names[2:] else "")
         for path, names in writers.items() if len(names) > 1
@@ -127,7 +129,7 @@ class Places:
         return base if own is None else resolve(base, self.filled(own, instance))
 
     def output(self, instance: Instance, port: str) -> str:
-        """As `output_path`."""
+        """As `output_path`; of an object the stem of its file (`core/objects.py`)."""
         output = self.definitions[instance.worker].outputs[port]
         if output.path is not None:
             return resolve(self.working_dir(instance), self.filled(output.path, instance))

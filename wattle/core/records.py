@@ -8,7 +8,7 @@ What there is one of per attempt is plain values, which make no cycles: `gc=Fals
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -144,7 +144,9 @@ class Launch(msgspec.Struct, kw_only=True, gc=False):
     that instead: the first of a gang waits for room for all of it. `directories` are made
     first (the working directory among them), then `files` are written (path -> text; those in `scripts` become
     executable), then the process starts with `argv` in `cwd`. `env` is laid over the base environment `env_id`.
-    `outputs` maps each declared file or value output to its absolute path: the supervisor looks at them at the exit.
+    `outputs` maps each declared output but streams to its absolute path: the supervisor looks at them at the exit. Of
+    an object that path is a stem (`core/objects.py`), and `objects` has the files of which one will be there.
+    `runner` names the program of Wattle's own that performs `argv`: the executor puts it and its Python before it.
     `required` are outside files that the worker reads: when one is not there, the attempt is not started, with reason
     `input-missing`.
     `stderr` is None when both streams go to `stdout`. Seconds, bytes, absolute paths.
@@ -170,6 +172,8 @@ class Launch(msgspec.Struct, kw_only=True, gc=False):
     scripts: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     outputs: dict[str, str] = {}
+    objects: dict[str, tuple[str, ...]] = {}
+    runner: Literal["", "cell", "notebook"] = ""
     timeout: float | None = None
     grace: float = 10.0
     log_limit: int | None = None

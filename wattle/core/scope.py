@@ -67,7 +67,7 @@ def _texts(draft: Draft) -> Iterator[_Place]:
 def _inputs(path: Path, inputs: dict[str, Input]) -> Iterator[_Place]:
     for port, given in inputs.items():
         if given.file is not None and "${" in given.file:
-            yield (*path, port, "file"), given.file, _PATHS
+            yield (*path, port, "object" if given.object else "file"), given.file, _PATHS
 
 
 def _outputs(path: Path, outputs: dict[str, Output]) -> Iterator[_Place]:

@@ -114,6 +114,13 @@ def _notebook(found: Findings, path: Path, value: Any) -> str | None:
     return result
 
 
+def _cell(found: Findings, path: Path, value: Any) -> str | None:
+    if isinstance(value, str) and not value.strip():
+        found.add(path, "the cell is empty", "write what is to be run")
+        return None
+    return checking.text(found, path, value, checking.SCRIPT_LIMIT)
+
+
 def _language(found: Findings, path: Path, value: Any) -> str | None:
     if isinstance(value, str) and value in _LANGUAGES:
         return _LANGUAGES[value]
@@ -149,6 +156,7 @@ def _values(found: Findings, path: Path, value: Any) -> dict[str, Any] | None:
 
 WORKER_FIELDS: dict[str, Reader] = {
     "args": checking.arguments,
+    "cell": _cell,
     "command": command,
     "description": checking.text,
     "each": each,
@@ -166,6 +174,7 @@ WORKER_FIELDS: dict[str, Reader] = {
     "needs": checking.word_set,
     "notebook": _notebook,
     "outputs": outputs,
+    "owner": checking.text,
     "parameters": _values,
     "python": _python,
     "resources": _resources,
@@ -335,11 +344,11 @@ def _worker_name(found: Findings, draft: Draft, key: str | None, value: Mapping[
 
 
 def _what_to_run(found: Findings, draft: Draft) -> None:
-    """Exactly one of command, script and notebook, and the keys that go with each."""
+    """Exactly one of command, script, cell and notebook, and the keys that go with each."""
     fields, path = draft.fields, draft.path
-    given = [key for key in ("command", "script", "notebook") if key in fields or key in draft.bad]
+    given = [key for key in ("command", "script", "cell", "notebook") if key in fields or key in draft.bad]
     if not given:
-        found.add(path, "the worker has nothing to run", "add a command, a script or a notebook")
+        found.add(path, "the worker has nothing to run", "add a command, a script, a cell or a notebook")
     elif len(given) > 1:
         found.add((*path, given[1]), f"the worker has a {given[0]} and a {given[1]}", "a worker runs one: remove one")
     if "notebook" in given and fields.get("args"):

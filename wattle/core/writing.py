@@ -121,7 +121,7 @@ def _worker(worker: Worker, groups: Mapping[str, str], *, human: bool) -> dict[s
 
 def _input(given: Input, root: str | None, groups: Mapping[str, str]) -> Any:
     if given.file is not None:
-        return {"file": given.file}
+        return {"object" if given.object else "file": given.file}
     sources = [f"{source.worker}/{source.output}" for source in given.sources]
     group = groups.get(given.sources[0].worker)
     by_itself = group is not None and group != root

@@ -11,6 +11,7 @@ Activation hooks of conda packages (`etc/conda/activate.d`) are not run.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -158,10 +159,34 @@ def python_environment(selector: str, base: Mapping[str, str], cwd: str) -> dict
     return _of_path(selector, base, cwd)
 
 
-def _of_path(selector: str, base: Mapping[str, str], cwd: str) -> dict[str, str]:
+def interpreter(selector: str | None, base: Mapping[str, str], path: str | None, cwd: str) -> str:
+    """The Python that a cell runs under: a file is that very interpreter, a kernel has one, anything else means the
+    first `python` or `python3` on `path`, where `python_environment` has put the selected environment first.
+
+    Raises:
+        CouldNotStart: there is none.
+    """
+    if selector is not None and selector.startswith("kernel:"):
+        return str(_kernel(selector.removeprefix("kernel:"), base, cwd)[0])
+    if selector is not None and not selector.startswith("conda:"):
+        place = Path(cwd, _from_home(selector, base))
+        if place.is_file():
+            return str(place)
+    try:
+        return find_executable("python", path, cwd)
+    except CouldNotStart as error:
+        with contextlib.suppress(CouldNotStart):
+            return find_executable("python3", path, cwd)
+        raise CouldNotStart(f"{error}; write python: and the path of the one to use") from None
+
+
+def _from_home(selector: str, base: Mapping[str, str]) -> str:
     home = base.get("HOME", "")
-    text = home + selector[1:] if home and (selector == "~" or selector.startswith("~/")) else selector
-    place = Path(cwd, text)
+    return home + selector[1:] if home and (selector == "~" or selector.startswith("~/")) else selector
+
+
+def _of_path(selector: str, base: Mapping[str, str], cwd: str) -> dict[str, str]:
+    place = Path(cwd, _from_home(selector, base))
     if place.is_dir():
         if not any((place / _BIN / python).exists() for python in _PYTHONS) and not (place / "python.exe").exists():
             raise CouldNotStart(f"python: {place} is not a Python environment: it has no {_BIN}/{_PYTHONS[0]}")
@@ -229,6 +254,14 @@ def _listed(places: list[Path]) -> str:
 
 
 def _of_kernel(name: str, base: Mapping[str, str], cwd: str) -> dict[str, str]:
+    python, variables = _kernel(name, base, cwd)
+    delta = _of_interpreter(python, base)
+    known = {**base, **delta}
+    return {**delta, **{key: string.Template(value).safe_substitute(known) for key, value in variables.items()}}
+
+
+def _kernel(name: str, base: Mapping[str, str], cwd: str) -> tuple[Path, dict[str, str]]:
+    """The interpreter of a kernel, and the variables that its specification sets. Raises CouldNotStart."""
     spec_file = _kernel_file(name, base)
     try:
         spec = json.loads(spec_file.read_text(encoding="utf-8"))
@@ -236,9 +269,7 @@ def _of_kernel(name: str, base: Mapping[str, str], cwd: str) -> dict[str, str]:
         variables = {str(key): str(value) for key, value in (spec.get("env") or {}).items()}
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise CouldNotStart(f"python: the kernel {name!r} has no readable argv in {spec_file}") from None
-    delta = _of_interpreter(_kernel_interpreter(argv0, spec_file, base, cwd), base)
-    known = {**base, **delta}
-    return {**delta, **{key: string.Template(value).safe_substitute(known) for key, value in variables.items()}}
+    return _kernel_interpreter(argv0, spec_file, base, cwd), variables
 
 
 def _kernel_interpreter(argv0: str, spec_file: Path, base: Mapping[str, str], cwd: str) -> Path:

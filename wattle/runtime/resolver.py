@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from wattle.core.records import Launch
-from wattle.runtime.environment import CouldNotStart, find_executable, python_environment
+from wattle.runtime.environment import CouldNotStart, find_executable, interpreter, python_environment
 
 PYTHONS_KEPT = 256
 NEEDED = frozenset({"nonce", "run", "worker", "attempt", "argv", "cwd", "env", "env_id", "stdout", "grace"})
-FIELDS = tuple(name for name in Launch.__struct_fields__ if name not in {"python", "setup"})
+FIELDS = tuple(name for name in Launch.__struct_fields__ if name not in {"python", "runner", "setup"})
+RUNNERS = os.path.dirname(os.path.abspath(__file__))
+"""The folder of the programs that perform cells and notebooks; they are run by path."""
 
 
 class Resolver:
@@ -41,7 +44,8 @@ class Resolver:
         return key
 
     def resolve(self, launch: Launch) -> dict[str, Any]:
-        """The launch as it is performed: `executable` added, `env_id` a key, empty fields left out.
+        """The launch as it is performed: `executable` added, `env_id` a key, empty fields left out, a runner's words
+        put before its own.
 
         Raises:
             CouldNotStart: there is no such program, or no such Python.
@@ -53,6 +57,8 @@ class Resolver:
             raise CouldNotStart("the command is empty")
         if launch.python is not None:
             env = {**env, **self._python(launch.python, launch, key)}
+        if launch.runner:
+            argv = (*_runner(launch, base, env), *argv)
         if launch.setup:
             argv = ("bash", "-euo", "pipefail", "-c", f'{launch.setup}\nexec "$@"', "wattle-setup", *argv)
         if "\0" in "".join((*argv, *env, *env.values(), launch.cwd)):
@@ -74,3 +80,16 @@ class Resolver:
                 self._pythons.clear()
             self._pythons[known] = found
         return self._pythons[known]
+
+
+def _runner(launch: Launch, base: Mapping[str, str], env: Mapping[str, str]) -> tuple[str, ...]:
+    """The program that performs a cell, under the Python that the cell is for; a notebook's runs under Wattle's own,
+    and is told the Python of its kernel. Raises CouldNotStart."""
+    if launch.python is None and launch.setup:
+        python = "python"  # what a `module load` has put on PATH
+    else:
+        path = env.get("PATH", base.get("PATH"))
+        python = interpreter(launch.python, {**base, **launch.env}, path, launch.cwd)
+    if launch.runner == "cell":
+        return python, os.path.join(RUNNERS, "cell_runner.py")
+    return sys.executable, os.path.join(RUNNERS, "notebook_runner.py"), python

@@ -76,10 +76,9 @@ def definition_row(workflow: WorkflowRecord, document: str) -> Row:
 
 def worker_row(key: str, position: int, worker: Worker, working_dir: str) -> Row:
     """A row of `worker_definitions`: what people look for, in the words that they wrote."""
-    kind = "notebook" if worker.notebook is not None else "script" if worker.script is not None else "command"
-    command = worker.notebook or worker.script or worker.command or ""
+    command = worker.notebook or worker.cell or worker.script or worker.command or ""
     return (
-        key, position, worker.name, kind, command if isinstance(command, str) else shlex.join(command),
+        key, position, worker.name, worker.kind, command if isinstance(command, str) else shlex.join(command),
         text(worker.args), worker.working_dir or working_dir, text(worker.env_vars),
         text({port: _feed(feed) for port, feed in worker.inputs.items()}),
         text({port: _target(port, output) for port, output in worker.outputs.items()}),
@@ -88,7 +87,7 @@ def worker_row(key: str, position: int, worker: Worker, working_dir: str) -> Row
 
 def _feed(feed: Input) -> object:
     if feed.file is not None:
-        return {"file": feed.file}
+        return {"object" if feed.object else "file": feed.file}
     sources = [f"{source.worker}/{source.output}" for source in feed.sources]
     return sources[0] if len(sources) == 1 else sources
 

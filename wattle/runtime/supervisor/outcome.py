@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from wattle.runtime.supervisor.prepare import Launch
 
 
 def outputs_of(launch: Launch) -> dict[str, tuple[int, int] | None]:
-    """Size and time of each declared output; None where there is none."""
-    found: dict[str, tuple[int, int] | None] = {}
-    for port, path in launch.get("outputs", {}).items():
+    """Size and time of each declared output; None where there is none. An object is one of several files."""
+    objects = launch.get("objects", {})
+    return {port: _newest(objects.get(port, (path,))) for port, path in launch.get("outputs", {}).items()}
+
+
+def _newest(paths: Iterable[str]) -> tuple[int, int] | None:
+    found = None
+    for path in paths:
         try:
             seen = os.stat(path)
         except (OSError, ValueError):
-            found[port] = None
-        else:
-            found[port] = (seen.st_size, seen.st_mtime_ns)
+            continue
+        if found is None or seen.st_mtime_ns > found[1]:
+            found = (seen.st_size, seen.st_mtime_ns)
     return found
 
 

@@ -27,7 +27,8 @@ from wattle.runtime.supervisor.spawn import choose
 from wattle.runtime.supervisor.tasks import Made, Maker, Stop, Task, encoded
 from wattle.runtime.supervisor.upkeep import Upkeep
 
-KEPT = ("nonce", "run", "worker", "attempt", "stdout", "stderr", "grace", "outputs", "limits", "timeout", "log_limit")
+KEPT = ("nonce", "run", "worker", "attempt", "stdout", "stderr", "grace", "outputs", "objects", "limits", "timeout",
+        "log_limit")
 """What of a launch a successor needs."""
 RETRY_SECONDS = 0.5
 """After a journal that could not be written."""
