@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 
     from wattle.host import Host
     from wattle.sdk.flow import Flow
+    from wattle.sdk.services import Services
     from wattle.settings import Settings
 
 LEAVE_WITHIN = 20.0
+BUS_WITHIN = 3.0
+"""Seconds to wait for a bus that is starting."""
 
 
 class Connection:
@@ -135,6 +138,15 @@ def connection(settings: Settings, need: str, where: Remote | None = None) -> Co
     if need == "write" or succession.is_held(settings):
         return Connection(_bring_up(settings, succession.PASSING_IDLE))
     return _look_up(settings)
+
+
+def services(settings: Settings) -> Services:
+    """What the workers of this user's runs tell and ask one another, with a person's credential; its session is to be
+    closed. Raises `WattleError` when there is no bus, or none of this version here."""
+    from wattle.bus.zenoh import open_client
+    from wattle.sdk.services import Services
+
+    return Services(open_client(settings.runtime_dir / "bus" / "connection-kernel.json", timeout=BUS_WITHIN))
 
 
 def _look_up(settings: Settings) -> Connection:

@@ -323,6 +323,31 @@ def _progress(parser: Parser) -> None:
     parser.add_argument("text", metavar="TEXT", nargs="*", help="a word for people")
 
 
+def _service(parser: Parser) -> None:
+    parser.add_argument("address", metavar="ADDRESS",
+                        help="etl/engine/state; inside a worker engine/state, or a stream input")  # fmt: skip
+
+
+def _sub(parser: Parser) -> None:
+    _service(parser)
+    parser.add_argument("-n", "--count", metavar="N", type=_count, help="end after N messages")
+    parser.add_argument("--raw", action="store_true", help="text without quotes")
+
+
+def _query(parser: Parser) -> None:
+    _service(parser)
+    parser.add_argument("data", metavar="DATA", nargs="?", help="JSON, else text; - is the standard input")
+    parser.add_argument("--text", action="store_true", help="it is text, also where it reads as JSON")
+    parser.add_argument("--raw", action="store_true", help="an answer that is text, without quotes")
+    parser.add_argument("--timeout", metavar="DURATION", type=seconds, default=5.0, help="how long to wait (5 s)")
+
+
+def _pub(parser: Parser) -> None:
+    parser.add_argument("service", metavar="SERVICE", help="of this worker")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="JSON, else text; without it, or -, a line each")
+    parser.add_argument("--text", action="store_true", help="it is text, also where it reads as JSON")
+
+
 def _export(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="a saved workflow")
     parser.add_argument("file", metavar="FILE", nargs="?", help="where to; default: the standard output")
@@ -386,6 +411,7 @@ ARGUMENTS: dict[str, Callable[[Parser], None]] = {
     "status": lambda parser: _address(parser, "a workflow, run or worker; default: all", optional=True),
     "logs": _logs, "list": _list, "show": _address, "runs": _runs, "events": _events, "graph": _graph,
     "gantt": _gantt, "get": _get, "put": _put, "progress": _progress,
+    "sub": _sub, "query": _query, "pub": _pub, "pipe": _nothing, "tap": _service,
     "create": _create, "delete": _address, "export": _export, "import": _create, "prune": _prune,
     "up": _nothing, "down": _down, "serve": _serve, "doctor": _nothing, "completion": _completion, "version": _nothing,
     "coordinator": _coordinator,

@@ -37,6 +37,14 @@ def verb_of(args: Namespace) -> Verb:
         from wattle.cli import sketching
 
         return sketching.VERBS[verb]
+    if verb in {"sub", "query", "pub"}:
+        from wattle.cli import live
+
+        return live.VERBS[verb]
+    if verb in {"tap", "pipe"}:
+        from wattle.cli import pipe, tap
+
+        return {**tap.VERBS, **pipe.VERBS}[verb]
     if verb in {"status", "list", "show", "runs", "events", "get", "put"}:
         from wattle.cli import looking
 

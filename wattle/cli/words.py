@@ -16,7 +16,7 @@ GROUPS: dict[str, str] = {
     "begin": "init new demo validate",
     "run": "run plan attach wait stop start restart rerun",
     "look": "status logs list show runs events graph gantt get",
-    "live": "put progress",
+    "live": "tap sub query pub pipe put progress",
     "keep": "create delete export import prune",
     "house": "up down serve doctor completion version",
 }
@@ -48,6 +48,12 @@ EXAMPLES: dict[str, str] = {
     "put": "wattle put score 0.93             in a worker's script: its own output\n"
            "date | wattle put when -          from the standard input\n"
            "wattle put etl/clean/score 0.93   from outside, while clean runs",
+    "tap": "wattle tap etl/engine/state",
+    "sub": "wattle sub etl/engine/state       from outside, to the end of engine\n"
+           "wattle sub engine/state -n 1      in a worker's script: the next message",
+    "query": "wattle query planner/route [0,1]",
+    "pub": "wattle pub state 7                in a worker's script\n"
+           "vmstat 1 | wattle pub load        a message for each line",
     "progress": "wattle progress 0.4 epoch 4      in a worker's script\n"
                 "wattle progress 40%              without a word",
     "graph": "wattle graph etl                 drawn here\n"

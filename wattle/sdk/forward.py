@@ -8,73 +8,20 @@ refused, or refused with the stream it was handed out on: no asker waits for an 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import secrets
-from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator
 from typing import Any
 
 from wattle.bus.zenoh import Closable, Query, Reply, Session, unanswered
 from wattle.core.errors import NotFound
+from wattle.sdk.questions import Questions
 from wattle.sdk.services import Place, Samples, Services
 from wattle.sdk.worker_async import answered_async, wait_for
 from wattle.sdk.worker_encoding import to_line
-from wattle.sdk.worker_serving import BUSY, ENDING, WAITING
-from wattle.sdk.worker_streams import QUEUE, Ended, Waiting
+from wattle.sdk.worker_streams import QUEUE
 
 BATCH, PAUSE = 20, 0.01
 """After so many messages in a row a listener rests for so many seconds: two thousand a second are for a program that
 reads JSON, and the coordinator has other work. What does not fit is dropped and counted."""
-
-class Questions:
-    """The questions to one service, each with a name to answer it by."""
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.given: OrderedDict[str, Query] = OrderedDict()
-        self.waiting: Waiting[Query | Ended] = Waiting()
-        self._closed = False
-        self._asked: deque[Query] = deque()
-
-    def take(self, query: Query) -> None:
-        """A question has come, in the bus's thread."""
-        if len(self._asked) >= WAITING:
-            with query:
-                query.refuse(BUSY)
-            return
-        self._asked.append(query)
-        self.waiting.tell()
-
-    def look(self) -> Query | Ended | None:
-        """The next one, if there is any."""
-        with contextlib.suppress(IndexError):
-            return self._asked.popleft()
-        return Ended() if self._closed else None
-
-    def name(self, query: Query) -> str:
-        """A name that only who was given it knows. The oldest of too many is refused."""
-        name = secrets.token_urlsafe(12)
-        self.given[name] = query
-        if len(self.given) > WAITING:
-            _, oldest = self.given.popitem(last=False)
-            refuse(oldest, BUSY)
-        return name
-
-    def close(self) -> None:
-        """Nobody answers any more."""
-        self._closed = True
-        self.waiting.tell()
-        for query in [*self._asked, *self.given.values()]:
-            refuse(query, ENDING)
-        self._asked.clear()
-        self.given.clear()
-
-
-def refuse(query: Query, error: dict[str, Any]) -> None:
-    """Answer with an error."""
-    with query:
-        query.refuse(error)
-
 
 class Forward(Services):
     """What the HTTP door asks. To be made and used on the coordinator's loop."""

@@ -179,13 +179,7 @@ def live() -> Live:
 def _open(here: Here) -> Live:
     global _live  # noqa: PLW0603 - a process is one worker
     known = _live is not None
-    try:
-        session = open_client(_credentials(here))
-    except NoBus:
-        raise
-    except WattleError as error:
-        raise NoBus(f"The bus cannot be reached: {error.message}", error.hint) from None
-    _live = Live(here, session)
+    _live = Live(here, open_session(here))
     if not known:  # called before the session itself is closed, because it was told of later
         with contextlib.suppress(RuntimeError):  # the interpreter is ending
             threading._register_atexit(_at_exit)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -199,6 +193,16 @@ def _at_exit() -> None:
     close()
     if opened:
         _opening.release()
+
+
+def open_session(here: Here) -> Session:
+    """A session with this worker's credential, which nobody is told of. Raises NoBus."""
+    try:
+        return open_client(_credentials(here))
+    except NoBus:
+        raise
+    except WattleError as error:
+        raise NoBus(f"The bus cannot be reached: {error.message}", error.hint) from None
 
 
 def _credentials(here: Here) -> dict[str, Any]:
@@ -225,14 +229,14 @@ def _credentials(here: Here) -> dict[str, Any]:
         time.sleep(STARTING_PAUSE)
 
 
-def _joined(here: Here, address: str) -> str:
+def joined(here: Here, address: str) -> str:
     """The address that a stream input is joined to; any other address as it is."""
     if "/" in address or address not in here.inputs:
         return address
-    joined = os.fspath(here.inputs[address])
-    if os.path.isabs(joined):
+    found = os.fspath(here.inputs[address])
+    if os.path.isabs(found):
         raise InvalidRequest(f"the input {address!r} is a file and not a stream", f"open(worker.inputs[{address!r}])")
-    return joined
+    return found
 
 
 # --- what a program says -----------------------------------------------------------------------------------------
@@ -264,7 +268,7 @@ def subscribe(address: str, callback: Callable[[Any], object] | None = None, *, 
         InvalidRequest: the address is not `worker/service`, or the input is a file.
     """
     session = live()
-    made = session.subscribe(_joined(session.here, address), queue)
+    made = session.subscribe(joined(session.here, address), queue)
     if callback is not None:
         made.call(callback)
     return made
