@@ -49,6 +49,7 @@ from wattle.web.audit import Audit
 
 if TYPE_CHECKING:
     from wattle.core.measures import Measures
+    from wattle.hostlive import HostLive
     from wattle.settings import Settings
     from wattle.storage.store import SqlStore
     from wattle.succession import Hold
@@ -96,6 +97,7 @@ class Host:
         self._coordinator: Coordinator | None = None
         self._audit = Audit(str(settings.home / "audit.log"), SystemClock().now)
         self._bus = HostBus(settings, self._audit)
+        self._live: HostLive | None = None
 
     async def run(self) -> None:
         """Host until the end; the lock is released in any case. Raises WattleError when it cannot begin."""
@@ -147,11 +149,13 @@ class Host:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leave.wait(), DOOR_DELAY)
                 return None
+        from wattle.hostlive import HostLive
         from wattle.web.door import PrivateDoor
 
         assert self.hold.listener is not None
+        self._live = HostLive(self._bus, self._answering())
         return PrivateDoor(self.hold.listener, lambda: self.service, self.hold.token, measures=self.measures,
-                           audit=self._audit)  # fmt: skip
+                           live=lambda: self._live, audit=self._audit)  # fmt: skip
 
     def _answering(self) -> Service:
         assert self.service is not None
@@ -165,6 +169,8 @@ class Host:
             goodbye = self._goodbye or unfinished == 0
             await self._executor.close(goodbye=goodbye)
         if door is not None:
+            if self._live is not None:
+                self._live.let_go()
             await door.close()
         await self._bus.stop(end=self._down and not unfinished)
         if store is not None:

@@ -59,6 +59,16 @@ class HostBus:
         if self._settings.zenoh_enabled:
             self._starting = asyncio.create_task(self._come_up(coordinator, service, patient=patient))
 
+    async def up(self, seconds: float) -> BusRoom | None:
+        """The room, once it is on the bus; None when there is to be no bus, or it takes longer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                if self._starting is not None:
+                    await asyncio.wait({self._starting})
+                if self._room is not None and not self._room.hopeless:
+                    await self._room.opened.wait()
+        return self._room
+
     async def stop(self, *, end: bool) -> None:
         """Leave it. With `end` the router goes too; without, it stays a while for workers and successors."""
         if self._starting is not None:

@@ -18,6 +18,7 @@ LATE_IMPORTS = {
     "wattle/__init__.py": "the façade is lazy",
     "wattle/app.py": "the hallway brings in what is heavy only when a coordinator must be hosted",
     "wattle/host.py": "the web server after the first workers",
+    "wattle/hostlive.py": "the bus, in a thread, when somebody asks for it by HTTP",
     "wattle/hostbus.py": "what the bus needs, in a thread, when there is to be one",
     "wattle/resident.py": "what a coordinator needs, in a thread of a server that runs already",
     "wattle/cli/main.py": "every verb pays for its own imports only",

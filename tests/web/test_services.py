@@ -33,8 +33,6 @@ STATE = f"{RUN}/engine/state"
 class Host:
     """What a host gives to the door: a bus when there is one, and the workers of one run, of which `ended` has."""
 
-    leaving = False
-
     def __init__(self) -> None:
         self.hands: Forward | None = None
 
@@ -158,7 +156,6 @@ def test_a_listener_that_takes_nothing_is_told_how_much_it_missed(door: Door, wo
 def test_streams_end_with_the_coordinator_and_are_taken_up_with_its_successor(door: Door, host: Host) -> None:
     async def let_go() -> None:
         assert host.hands is not None
-        host.leaving = True
         host.hands.close()
 
     with door.stream(STATE) as listening, door.stream(f"{RUN}/planner/route?serve=true") as serving:

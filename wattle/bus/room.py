@@ -54,6 +54,8 @@ class BusRoom:
                                     moved=self._reopen, **router)  # fmt: skip
         self.opened = asyncio.Event()
         """Set once the coordinator is on the bus."""
+        self.on_leave: Callable[[], None] = lambda: None
+        """Called before a session is left, on the loop."""
         self._hub = hub
         self._service, self._snapshot, self._record = service, snapshot, record
         self._places, self._size = places, size
@@ -70,9 +72,19 @@ class BusRoom:
         """How the bus is, as one sentence."""
         return self.router.state
 
+    @property
+    def session(self) -> Session | None:
+        """The coordinator's own, while it is on the bus."""
+        return self._session
+
     def connection(self, role: str) -> Path | None:
         """The credentials file of a role; None while there is no bus."""
         return self.router.connection(role) if self.router.ready else None
+
+    @property
+    def hopeless(self) -> bool:
+        """There is no Zenoh on this machine: nothing is to be waited for."""
+        return bool(why_missing())
 
     def start(self) -> None:
         """Bring it up, beside everything else."""
@@ -155,6 +167,7 @@ class BusRoom:
     async def _leave(self) -> None:
         async with self._lock:
             self.opened.clear()
+            self.on_leave()
             session, self._session = self._session, None
             teller, self._teller = self._teller, None
             door, self._door = self._door, None

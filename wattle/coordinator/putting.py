@@ -32,11 +32,11 @@ async def put(driver: Coordinator, history: History, request: PutOutput) -> Outp
     """Put a value. Raises WattleError."""
     name, number = history.parse(request.workflow)
     _, run = await history.run(name, await history.number(name, number))
-    progress = _instance(history, run, request.worker)
+    progress = instance_of(history, run, request.worker)
     where = f"{run.spec.address}/{progress.instance.name}"
     _check_port(where, request.port, run, progress)
     data = await asyncio.to_thread(encoded, request.value, request.port)
-    attempt = await _running(driver, run, progress, request.attempt)
+    attempt = await running(driver, run, progress, request.attempt)
     path = output_detail(run, run.spec, progress.instance, request.port, "value").path
     await asyncio.to_thread(write_value, path, data)
     if (progress.phase, progress.attempt) != ("running", attempt):
@@ -44,7 +44,8 @@ async def put(driver: Coordinator, history: History, request: PutOutput) -> Outp
     return await asyncio.to_thread(output_detail, run, run.spec, progress.instance, request.port, "value")
 
 
-def _instance(history: History, run: Run, worker: str) -> Progress:
+def instance_of(history: History, run: Run, worker: str) -> Progress:
+    """The one instance that a name means. Raises NotFound, and InvalidRequest for a group."""
     indexes = run.name_to_indexes(worker)
     if not indexes:
         raise history.no_worker(run, worker)
@@ -67,8 +68,8 @@ async def put_progress(driver: Coordinator, history: History, request: PutProgre
     """Put a progress report. Raises WattleError."""
     name, number = history.parse(request.workflow)
     _, run = await history.run(name, await history.number(name, number))
-    progress = _instance(history, run, request.worker)
-    attempt = await _running(driver, run, progress, request.attempt)
+    progress = instance_of(history, run, request.worker)
+    attempt = await running(driver, run, progress, request.attempt)
     told = {"attempt": attempt, "fraction": request.fraction, "text": " ".join(request.text.split())}
     path = f"{worker_dir(run.spec, progress.instance)}/{PROGRESS_FILE}"
     await asyncio.to_thread(write_progress, runs_dir(run.spec.document), path, json.dumps(told).encode())
@@ -76,7 +77,7 @@ async def put_progress(driver: Coordinator, history: History, request: PutProgre
                           at=driver.clock.now())  # fmt: skip
 
 
-async def _running(driver: Coordinator, run: Run, progress: Progress, meant: int | None) -> int:
+async def running(driver: Coordinator, run: Run, progress: Progress, meant: int | None) -> int:
     """The attempt that runs. Raises Conflict when none does, or another than the one that is meant."""
     where = f"{run.spec.address}/{progress.instance.name}"
     await _started(driver, run, progress)

@@ -28,6 +28,8 @@ class Forward(Services):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self.leaving = False
+        """It has been closed."""
         self._serving: set[Questions] = set()
         self._listening: set[Samples] = set()
         self._tokens: dict[tuple[str, int, str], tuple[Closable, int]] = {}
@@ -104,6 +106,7 @@ class Forward(Services):
 
     def close(self) -> None:
         """End every stream, and refuse what was handed out. The session is ended by who opened it."""
+        self.leaving = True
         for samples in [*self._listening]:
             samples.close()
         for questions in [*self._serving]:

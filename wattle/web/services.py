@@ -60,8 +60,11 @@ class Answered(Protocol):
 
 
 class Bus(Protocol):
-    """The coordinator's hands on the bus. A `place` is what `Found` gives; its meaning is theirs. All raise
-    WattleError."""
+    """The coordinator's hands on the bus. A `place` is what `Live` gives. All raise WattleError."""
+
+    @property
+    def leaving(self) -> bool:
+        """It was let go of: its streams are to be taken up again, here or with the coordinator's successor."""
 
     def publish(self, place: Any, attempt: int, payload: bytes, encoding: str) -> None:
         """Tell it in the name of a worker."""
@@ -87,10 +90,6 @@ class Bus(Protocol):
 
 class Live(Protocol):
     """What the host gives to this door."""
-
-    @property
-    def leaving(self) -> bool:
-        """The coordinator is letting go: streams must be taken up with its successor."""
 
     async def bus(self) -> Bus:
         """The bus, when it is up or comes up soon. Raises Unreachable, which says why there is none."""
@@ -130,7 +129,7 @@ class ServiceHandler(OperationHandler):
         place, attempt = await live.place(path["workflow"], path["worker"], path["service"], running=running)
         bus = await live.bus()
         if operation is LISTEN:
-            await self._follow(bus.questions(place) if running else bus.follow(place), live)
+            await self._follow(bus.questions(place) if running else bus.follow(place), bus)
         elif operation is ASK:
             await self._ask(bus, place, query.get("timeout", "5"))
         else:
