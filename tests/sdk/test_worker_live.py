@@ -468,8 +468,8 @@ def test_without_a_bus_every_live_call_says_so(workers: Workers, call: str) -> N
 
 def test_a_bus_that_is_off_gone_or_refuses_is_one_clear_error(workers: Workers) -> None:
     told = json.loads(workers.connection.read_text())
-    workers.connection.write_text(json.dumps({"socket": "/x"}))
-    assert refusal(workers)[0] == "There is no bus here: the coordinator runs without it."
+    workers.connection.write_text(json.dumps({"bus": None, "bus_state": "It is off."}))
+    assert refusal(workers)[0] == "There is no bus here. It is off."
     workers.connection.write_text(json.dumps({"bus": {**told["bus"], "password": "wrong"}}))
     assert refusal(workers)[0] == "The bus cannot be reached: The bus refuses this credential."
     workers.connection.write_text("half a fi")
