@@ -17,6 +17,7 @@ from wattle.core.graph import (
     downstream,
     find_cycle,
     levels,
+    loopless,
     order,
 )  # fmt: skip
 
@@ -124,3 +125,20 @@ def test_depth_is_no_limit_and_the_largest_graph_is_ordered() -> None:
     assert order(upstream) == list(range(n))
     assert levels(upstream)[-1] == n - 1
     assert len(critical_path(upstream, [1.0] * n)) == n
+
+
+def test_without_the_edges_that_lead_back_a_graph_has_an_order_and_one_without_cycles_keeps_all() -> None:
+    assert loopless([[1], [0], [1]]) == [[], [0], [1]]
+    assert loopless([[2, 3], [0], [1], []]) == [[3], [0], [1], []], "the way in is kept, the way back is not"
+    assert loopless([[0]]) == [[]]
+    diamond = [[], [0], [0], [1, 2]]
+    assert loopless(diamond) == diamond
+
+
+@given(st.integers(1, 12).flatmap(lambda n: st.lists(st.sets(st.integers(0, n - 1)), min_size=n, max_size=n)))
+def test_a_graph_without_loops_has_an_order_and_reaches_what_it_reached(upstream: list[set[int]]) -> None:
+    found = loopless(upstream)
+    order(found)
+    assert all(set(now) <= before for now, before in zip(found, upstream, strict=True))
+    if find_cycle(upstream) is None:
+        assert [set(now) for now in found] == upstream

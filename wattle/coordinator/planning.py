@@ -84,10 +84,11 @@ def plan(now: Identities, decisions: Sequence[Decision], durations: Mapping[str,
     them run, and the reasons tell which would not have to."""
     document = now.spec.document
     upstream, _ = worker_edges(document)
-    levels = graph.levels(upstream)
     members: dict[str, list[Instance]] = {}
     for instance in now.instances:
         members.setdefault(instance.worker, []).append(instance)
+    steps = graph.levels(now.together.upstream)
+    levels = [max((steps[one.index] for one in members.get(worker.name, ())), default=0) for worker in document.workers]
     runs = [not (stale and decision.origin) for decision in decisions]
     seconds = _seconds(members.values(), durations)
     planned = []
@@ -102,7 +103,7 @@ def plan(now: Identities, decisions: Sequence[Decision], durations: Mapping[str,
             estimate=max(known, default=None),
         ))  # fmt: skip
     spans = [(one.estimate or 0.0) * bool(one.runs) for one in planned]
-    critical = graph.critical_path(upstream, spans) if any(spans) else []
+    critical = graph.critical_path(graph.loopless(upstream), spans) if any(spans) else []
     taken = [(second or 0.0) * running for second, running in zip(seconds, runs, strict=True)]
     # Of groups the longest instance counts on the way, since they run side by side.
     reply = Plan(

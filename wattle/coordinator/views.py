@@ -163,7 +163,9 @@ def worker_edges(document: Workflow) -> tuple[list[list[int]], dict[tuple[int, i
 def graph_view(document: Workflow, run: Run | None, stale: Collection[str] = ()) -> Graph:
     """Workers and groups as nodes, with their places in the layered layout and their states."""
     upstream, ports = worker_edges(document)
-    places = layout(upstream)
+    places = layout(graph.loopless(upstream))
+    streams = {(worker.name, port) for worker in document.workers for port, output in worker.outputs.items()
+               if output.type == "stream"}  # fmt: skip
     members: dict[str, list[Progress]] = {}
     for progress in run.workers if run else ():
         members.setdefault(progress.instance.worker, []).append(progress)
@@ -177,7 +179,9 @@ def graph_view(document: Workflow, run: Run | None, stale: Collection[str] = ())
                                stale=any(progress.phase == "completed" and progress.instance.name in stale
                                          for progress in members.get(worker.name, ()))))  # fmt: skip
     names = [worker.name for worker in document.workers]
-    edges = [GraphEdge(source=names[a], target=names[b], ports=texts) for (a, b), texts in ports.items()]
+    edges = [GraphEdge(source=names[a], target=names[b], ports=texts,
+                       stream=any((names[a], text.partition(" → ")[0]) in streams for text in texts))
+             for (a, b), texts in ports.items()]  # fmt: skip
     return Graph(workflow=document.name, nodes=nodes, edges=edges)
 
 

@@ -61,6 +61,32 @@ def find_cycle(upstream: Upstream) -> list[int] | None:
     return None
 
 
+def loopless(upstream: Upstream) -> list[list[int]]:
+    """The graph without the edges that lead back: those that, walking down from the smallest nodes first, come to a
+    node that one is still below of. A graph without cycles keeps every edge."""
+    after = downstream(upstream)
+    result: list[list[int]] = [[] for _ in upstream]
+    walked: set[int] = set()
+    above: set[int] = set()
+    for root in sorted(range(len(upstream)), key=lambda node: (bool(upstream[node]), node)):
+        todo = [(root, iter(after[root]))] if root not in walked else []
+        walked.add(root)
+        above.update(node for node, _ in todo)
+        while todo:
+            node, rest = todo[-1]
+            below = next(rest, None)
+            if below is None:
+                above.discard(node)
+                todo.pop()
+            elif below not in above:
+                result[below].append(node)
+                if below not in walked:
+                    walked.add(below)
+                    above.add(below)
+                    todo.append((below, iter(after[below])))
+    return [sorted(befores) for befores in result]
+
+
 def _walk_back(upstream: Upstream, missing: Sequence[int]) -> list[int]:
     """A cycle among the nodes that could not be ordered: each has an upstream of the same kind, so walking back
     from any of them comes to a node for the second time."""

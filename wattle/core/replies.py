@@ -181,6 +181,8 @@ class GraphEdge(Reply, kw_only=True):
     target: str
     ports: list[str]
     """`output -> input` texts; empty when the edge is only order."""
+    stream: bool = False
+    """Whether it is a live edge."""
 
 
 class Graph(Reply, kw_only=True):
