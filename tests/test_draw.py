@@ -195,3 +195,21 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         with pytest.raises(InvalidRequest, match="cannot be written") as caught:
             draw_graph(graph({"a": []}), str(path))
         assert "--out" in caught.value.hint
+
+
+def test_the_way_back_of_a_loop_runs_below_the_boxes_and_live_edges_are_dashed(tmp_path: Path) -> None:
+    found = graph({"engine": [], "controller": ["engine"]})
+    found["edges"] = [{"source": "engine", "target": "controller", "ports": ["state → state"], "stream": True},
+                      {"source": "controller", "target": "engine", "ports": ["force → force"], "stream": True}]  # fmt: skip
+    draw_graph(found, str(tmp_path / "loop.svg"))
+    draw_graph({**found, "edges": found["edges"][:1]}, str(tmp_path / "line.svg"))
+    loop, line = (tmp_path / "loop.svg").read_text(), (tmp_path / "line.svg").read_text()
+    assert {"state", "force"} <= set(texts(tmp_path / "loop.svg"))
+    assert loop.count("stroke-dasharray") == 2 * line.count("stroke-dasharray") > 0
+
+    def height(svg: str) -> float:
+        told = re.search(r'height="([0-9.]+)pt"', svg)
+        assert told is not None
+        return float(told[1])
+
+    assert height(loop) > height(line), "the way back has room"

@@ -148,3 +148,24 @@ async def test_a_failure_tells_its_reason_and_the_worker_that_decided(tmp_path: 
         (row,) = (await desk.ask("list_runs", workflow="etl")).runs
         assert (row.status, row.cause, row.counts, row.overhead >= 0) == ("failed", "a", {"failed": 1, "cancelled": 2},
                                                                          True)  # fmt: skip
+
+
+async def test_a_loop_of_live_edges_is_planned_drawn_and_told_apart_from_batch_edges(tmp_path: Path) -> None:
+    async with Desk(tmp_path) as desk:
+        stream = {"type": "stream"}
+        await desk.create({
+            "first": {},
+            "engine": {"inputs": {"force": "controller/force"}, "outputs": {"state": stream}, "needs": ["first"]},
+            "controller": {"inputs": {"state": "engine/state"}, "outputs": {"force": stream, "trace": "t.json"}},
+            "after": {"inputs": {"t": "controller/trace"}},
+        })  # fmt: skip
+        found = await desk.ask("get_graph", workflow="etl")
+        assert {(edge.source, edge.target): edge.stream for edge in found.edges} == {
+            ("controller", "engine"): True, ("first", "engine"): False, ("engine", "controller"): True,
+            ("controller", "after"): False,
+        }  # fmt: skip
+        across = {node.name: node.x for node in found.nodes}
+        assert across["first"] < across["engine"] < across["controller"] < across["after"]
+        plan = await desk.ask("plan_workflow", workflow="etl")
+        assert [(worker.name, worker.level) for worker in plan.workers] == [
+            ("first", 0), ("engine", 1), ("controller", 1), ("after", 2)], "a gang starts as one"  # fmt: skip

@@ -12,6 +12,7 @@ import networkx as nx
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
+from wattle.core.graph import loopless
 from wattle.core.layout import layout
 from wattle.draw.page import (
     COLOURS,
@@ -34,6 +35,8 @@ MAX_NODES = 300
 """With more boxes, those that look alike are folded into one."""
 LABELLED_EDGES = 24
 BOX_HEIGHT, ROW_GAP, COLUMN_GAP = 0.54, 0.24, 0.75
+BOW = 0.5
+"""How far below the boxes the way back of a loop bends; its lowest point is at three quarters of that."""
 CHARACTER, PADDING = 0.092, 0.52
 """Inches."""
 
@@ -56,7 +59,7 @@ def _fold(graph: Mapping[str, Any]) -> nx.DiGraph:
     for node in graph["nodes"]:
         picture.add_node(node["name"], **node, members=1)
     for edge in graph["edges"]:
-        picture.add_edge(edge["source"], edge["target"], ports=list(edge["ports"]))
+        picture.add_edge(edge["source"], edge["target"], ports=list(edge["ports"]), stream=edge.get("stream", False))
     if len(picture) > MAX_NODES:
         alike = {key: (frozenset(picture.pred[key]), frozenset(picture.succ[key])) for key in picture}
         picture = _merge(picture, alike)
@@ -82,9 +85,9 @@ def _merge(picture: nx.DiGraph, kinds: Mapping[str, Hashable]) -> nx.DiGraph:
         nodes = [picture.nodes[key] for key in keys]
         result.add_node(keys[0], **(nodes[0] if len(nodes) == 1 else _merged(nodes)))
     edges = {(leader[source], leader[target]) for source, target in picture.edges()}
-    result.add_edges_from(sorted(edge for edge in edges if edge[0] != edge[1]), ports=[])
+    result.add_edges_from(sorted(edge for edge in edges if edge[0] != edge[1]), ports=[], stream=False)
     number = {key: place for place, key in enumerate(result)}
-    places = layout([sorted(number[before] for before in result.pred[key]) for key in result])
+    places = layout(loopless([sorted(number[before] for before in result.pred[key]) for key in result]))
     for key, (x, y) in zip(result, places, strict=True):
         result.nodes[key].update(x=x, y=y)
     return result
@@ -117,16 +120,17 @@ class _GraphPicture:
         self.taken: list[list[float]] = [[] for _ in columns]
         for node in picture.nodes.values():
             self.taken[self.column[node["x"]]].append(self._y(node))
-        routes = [(self._route(source, target), ports) for source, target, ports in picture.edges.data("ports")]
+        routes = [(self._route(source, target), told) for source, target, told in picture.edges.data()]
         lowest = max([lowest, *(y for route, _ in routes for _, y in route)])
+        lowest += BOW / 2 * any(self._leads_back(source, target) for source, target in picture.edges())
         statuses = [status for status in COLOURS if any(status in _statuses(node) for node in picture.nodes.values())]
         right = max([span[1] for span in self.spans] + [0.12 * text_width(workflow) + MARGIN, 1.0 * len(statuses)])
         self.figure, self.axes = sheet(right + 2 * MARGIN, lowest + 0.75)
         number = sum(node["instances"] for node in picture.nodes.values())
         self.axes.text(MARGIN, 0.36, workflow, fontsize=13, weight="bold", color=INK, va="center")
         self.axes.text(MARGIN, 0.58, f"{number:,} worker{'s' * (number != 1)}", fontsize=8.5, color=PALE, va="center")
-        for route, ports in routes:
-            self._draw_edge(route, ports)
+        for route, told in routes:
+            self._draw_edge(route, told["ports"], stream=told["stream"])
         for node in picture.nodes.values():
             self._draw_box(node)
         legend(self.axes, [(COLOURS[status], SIGNS[status], status) for status in statuses], MARGIN, lowest + 0.42)
@@ -161,6 +165,10 @@ class _GraphPicture:
         """From box to box, through the columns in between where they are free: pairs of points, each pair joined by
         a curve, the pairs by straight lines."""
         first, last = self._column(source), self._column(target)
+        if self._leads_back(source, target):
+            middles = [(left + right) / 2 for left, right in (self.spans[first], self.spans[last])]
+            bottoms = [self._y(self.picture.nodes[key]) + BOX_HEIGHT for key in (source, target)]
+            return [(middles[0], bottoms[0]), (middles[1], bottoms[1])]
         start = (self.spans[first][1], self._y(self.picture.nodes[source]) + BOX_HEIGHT / 2)
         end = (self.spans[last][0], self._y(self.picture.nodes[target]) + BOX_HEIGHT / 2)
         points = [start]
@@ -171,9 +179,18 @@ class _GraphPicture:
             points += [(left - 0.06, y), (right + 0.06, y)]
         return [*points, end]
 
-    def _draw_edge(self, route: Sequence[tuple[float, float]], ports: Sequence[str]) -> None:
+    def _leads_back(self, source: str, target: str) -> bool:
+        """A loop's way back: it runs below the boxes."""
+        return self._column(target) <= self._column(source)
+
+    def _draw_edge(self, route: Sequence[tuple[float, float]], ports: Sequence[str], *, stream: bool) -> None:
         vertices, codes = [route[0]], [Path.MOVETO]
-        for place, ((x, y), (to_x, to_y)) in enumerate(pairwise(route)):
+        back = route[-1][0] <= route[0][0]
+        if back:
+            (x, y), (to_x, to_y) = route
+            vertices += [(x, y + BOW), (to_x, to_y + BOW), (to_x, to_y)]
+            codes += [Path.CURVE4] * 3
+        for place, ((x, y), (to_x, to_y)) in enumerate(() if back else pairwise(route)):
             if place % 2:
                 vertices.append((to_x, to_y))
                 codes.append(Path.LINETO)
@@ -183,13 +200,14 @@ class _GraphPicture:
                 codes += [Path.CURVE4] * 3
         self.axes.add_patch(FancyArrowPatch(
             path=Path(vertices, codes), arrowstyle="-|>,head_length=4,head_width=2.2", color="#9aa2ae", linewidth=1.0,
-            zorder=1, shrinkA=0, shrinkB=0, joinstyle="round", capstyle="butt",
+            linestyle=(0, (3, 1.6)) if stream else "solid", zorder=1, shrinkA=0, shrinkB=0, joinstyle="round",
+            capstyle="butt",
         ))  # fmt: skip
         if self.labelled and ports:
             (x, y), (to_x, to_y) = route[0], route[1]
             label = "\n".join(_port(text) for text in ports)
-            self.axes.text((x + to_x) / 2, (y + to_y) / 2, label, fontsize=7, color=PALE, ha="center", va="center",
-                           zorder=2, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.2})  # fmt: skip
+            self.axes.text((x + to_x) / 2, (y + to_y) / 2 + 0.75 * BOW * back, label, fontsize=7, color=PALE,
+                           ha="center", va="center", zorder=2, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.2})  # fmt: skip
 
     def _draw_box(self, node: Mapping[str, Any]) -> None:
         (left, right), y = self.spans[self.column[node["x"]]], self._y(node)
