@@ -207,7 +207,8 @@ class _GraphPicture:
             (x, y), (to_x, to_y) = route[0], route[1]
             label = "\n".join(_port(text) for text in ports)
             self.axes.text((x + to_x) / 2, (y + to_y) / 2 + 0.75 * BOW * back, label, fontsize=7, color=PALE,
-                           ha="center", va="center", zorder=2, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.2})  # fmt: skip
+                           ha="center", va="center", zorder=2,
+                           bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.2})  # fmt: skip
 
     def _draw_box(self, node: Mapping[str, Any]) -> None:
         (left, right), y = self.spans[self.column[node["x"]]], self._y(node)
