@@ -26,6 +26,7 @@ from traitlets import Integer, Unicode
 from jupyter_wattle.access import KernelToken
 from jupyter_wattle.connection import ConnectionFile
 from jupyter_wattle.handlers import mount
+from jupyter_wattle.page import STATIC
 from wattle import __version__
 from wattle.core.errors import WattleError
 from wattle.resident import Resident
@@ -51,6 +52,7 @@ class WattleApp(ExtensionApp):
     name = "wattle"
     version = __version__
     extension_url = "/wattle"
+    static_paths: ClassVar[list[str]] = [str(STATIC)]  # type: ignore[misc]
     description = "Workflows of real processes, made and watched in Jupyter."
     load_other_extensions = False
     open_browser = False

@@ -168,13 +168,12 @@ def mount(resident: Resident, token: KernelToken, audit: Audit, streams: Streams
     both = {"resident": resident, "token_of_kernels": token}
     operation: type[GuardedOperation] = type("GuardedOperation", (GuardedOperation,), both)
     unknown: type[GuardedUnknown] = type("GuardedUnknown", (GuardedUnknown,), both)
-    page = type("Page", (Page,), {"resident": resident})
     rest = r"/api/(?:workflows|workers|wattle)(?:/.*)?"
     document = type("GuardedDocument", (GuardedDocument,), both)
     table = routes(resident.service, operation, audit=audit, door="jupyter", streams=streams)
     beside = document_routes(resident.service, Documents(base_url.rstrip("/"), __version__), document,
                              measures=resident.measures, counted=[streams])  # fmt: skip
-    return [*table, *beside, ("/wattle/?", page, {}), (rest, unknown, {})]
+    return [*table, *beside, ("/wattle/?", Page, {}), (rest, unknown, {})]
 
 
 def _refused(error: HTTPError) -> Exception:

@@ -1,0 +1,82 @@
+/* The one module that every host mounts: `mount(el, source, options) -> unmount`. */
+
+import { Refusal, type Source } from "./api";
+import { makeRoot } from "./root";
+import { restSource } from "./source/rest";
+import { SnapshotSource } from "./source/snapshot";
+import { LogView } from "./view/log";
+import { RunView, type Snapshot } from "./view/run";
+
+/** The data of `application/vnd.wattle.run+json`. */
+export interface Bundle {
+  version: number;
+  kind: "run" | "workflow" | "logs" | "gantt" | "new";
+  address: string;
+  worker: string | null;
+  store_id: string;
+  home: string;
+  snapshot: Snapshot | null;
+}
+
+export interface Options {
+  bundle: Bundle;
+  fill?: boolean;
+  onRun?: (address: string, worker: string) => void;
+}
+
+/** Show a bundle in an element, fed by a source. */
+export function mount(element: HTMLElement, source: Source, options: Options): () => void {
+  const root = makeRoot(element, !!options.fill);
+  const { bundle } = options;
+  if (bundle.kind === "logs" && bundle.worker)
+    root.show(
+      <div class="alone">
+        {source.note && <p class="note">{source.note}</p>}
+        <LogView source={source} run={bundle.address} worker={bundle.worker} />
+      </div>,
+    );
+  else
+    root.show(
+      <RunView
+        source={source}
+        address={bundle.address}
+        worker={bundle.worker ?? ""}
+        snapshot={bundle.snapshot}
+        view={bundle.kind === "gantt" ? "gantt" : "graph"}
+        {...(options.fill ? { fill: true } : {})}
+        {...(options.onRun ? { onRun: options.onRun } : {})}
+      />,
+    );
+  return root.end;
+}
+
+/** Show what a notebook saved, and go on from there if this page's server is of the same state root. */
+export function mountSaved(element: HTMLElement, baseUrl: string, token: string, bundle: Bundle): () => void {
+  let unmount = mount(element, new SnapshotSource(""), { bundle });
+  let over = false;
+  void choose(baseUrl, token, bundle.store_id).then((source) => {
+    if (over) return;
+    unmount();
+    unmount = mount(element, source, { bundle });
+  });
+  return () => {
+    over = true;
+    unmount();
+  };
+}
+
+/** The server of this page, if it answers for this state root; else nobody, with the sentence that says why. */
+export async function choose(baseUrl: string, token: string, storeId: string): Promise<Source> {
+  const source = restSource(baseUrl, token);
+  try {
+    const health = await source.ask("get_health", {});
+    if (!storeId || health.store_id === storeId) return source;
+    return new SnapshotSource(`This is how it stood when it was saved: this server keeps other runs (its state root is ${health.home}).`);
+  } catch (error) {
+    const why = error instanceof Refusal ? error.message : "";
+    return new SnapshotSource(`This is how it stood when it was saved. ${why}`);
+  }
+}
+
+export { mountPage } from "./page";
+export { restSource, SnapshotSource };
