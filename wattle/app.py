@@ -48,6 +48,11 @@ class Connection:
         """Whether this process coordinates."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def lasting(self) -> bool:
+        """Whether workers outlive this process: they do unless it coordinates, and no supervisor has them."""
+        return self._host is None or self._host.supervised
+
     def close(self, *, hand_over: bool = True) -> None:
         """Let go. A coordinator in this process ends; with `hand_over` its unfinished runs go on in the background."""
         self.client.close()

@@ -35,6 +35,7 @@ from wattle.runtime.inprocess import InProcessExecutor
 from wattle.runtime.local import LocalExecutor
 from wattle.runtime.logs import FileLogs
 from wattle.settings import log_root
+from wattle.storage.backups import keep_one
 from wattle.storage.store import open_store
 from wattle.succession import (
     PASSING_IDLE,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from wattle.web.door import PrivateDoor
 
 WATCH_SECONDS = 2.0
+BACKUP_LOOK_SECONDS = 60.0
 DOOR_DELAY = 0.25
 """A foreground run opens its door a little after its first workers: importing the web server costs as much time as
 starting a hundred of them."""
@@ -92,7 +94,7 @@ class Host:
         self._spawn = False
         self._down = False
         self._state = "starting"
-        self._supervised = supervised(settings)
+        self.supervised = supervised(settings)
         self._executor: LocalExecutor | InProcessExecutor | None = None
         self._coordinator: Coordinator | None = None
         self._audit = Audit(str(settings.home / "audit.log"), SystemClock().now)
@@ -110,7 +112,7 @@ class Host:
             coordinator = await self._begin(store)
             self.started.set()
             self._bus.start(coordinator, self._answering(), patient=self.hold.rank == "foreground")
-            watch = asyncio.create_task(self._watch(coordinator))
+            watch = asyncio.create_task(self._watch(coordinator, store))
             door = await self._open_door()
             await self._leave.wait()
             watch.cancel()
@@ -123,7 +125,7 @@ class Host:
 
     async def _begin(self, store: SqlStore) -> Coordinator:
         self._epoch = await asyncio.to_thread(store.new_epoch)
-        kind = LocalExecutor if self._supervised else InProcessExecutor
+        kind = LocalExecutor if self.supervised else InProcessExecutor
         self._executor = kind(
             self.settings.runtime_dir, restart=background_command(self.settings, PASSING_IDLE),
             restart_environment=background_environment(), on_exit=self.settings.on_exit,
@@ -208,11 +210,11 @@ class Host:
         if request.rank is None:
             self._down = True
             self.leave(hand_over=False)
-            told = "Workers run on; runs" if self._supervised else "Workers that still run end with it; runs"
+            told = "Workers run on; runs" if self.supervised else "Workers that still run end with it; runs"
             return f"The coordinator ends. {told} go on with the next one."
         if RANKS[request.rank] <= RANKS[self.hold.rank]:
             return f"This {self.hold.rank} coordinator stays."
-        if not self._supervised and self.unfinished:
+        if not self.supervised and self.unfinished:
             raise Conflict(f"This {self.hold.rank} coordinator stays: its workers would end with it.",
                            "wait for its runs, or stop them", code="workers-inside")  # fmt: skip
         self.handed_over = True
@@ -220,9 +222,9 @@ class Host:
         self._leave.set()
         return f"This {self.hold.rank} coordinator hands over."
 
-    async def _watch(self, coordinator: Coordinator) -> None:
+    async def _watch(self, coordinator: Coordinator, store: SqlStore) -> None:
         """End when the state root is deleted or made anew, and when there has been nothing to do for `idle`."""
-        busy_at = time.monotonic()
+        busy_at = copied_at = time.monotonic()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             if not self.hold.genuine():
@@ -230,8 +232,18 @@ class Host:
                 os._exit(70) if self.hold.rank == "background" else self._leave.set()
             if coordinator.runs or coordinator.lock.locked():
                 busy_at = time.monotonic()
+            if self.hold.rank != "foreground" and time.monotonic() > copied_at + BACKUP_LOOK_SECONDS:
+                copied_at = time.monotonic()
+                await asyncio.to_thread(self._keep_a_copy, store)
             if self.idle is not None and time.monotonic() - busy_at > self.idle:
                 self._leave.set()
+
+    def _keep_a_copy(self, store: SqlStore) -> None:
+        """Of the database, now and then. A copy that fails is no reason to do anything else otherwise."""
+        path = self.settings.database_path
+        if path is not None:
+            with contextlib.suppress(StorageError, OSError):
+                keep_one(store, path, time.time())
 
     # ---- facts ----------------------------------------------------------------------------------------------
 
@@ -247,7 +259,7 @@ class Host:
             rank=self.hold.rank, pid=os.getpid(), epoch=self._epoch, started_at=self._started_at,
             ready=coordinator.ready and not coordinator.trouble,
             supervisor_pid=self._executor.supervisor_pid if self._executor else None,
-            supervisor_state=coordinator.trouble or (self._state if self._supervised else UNSUPERVISED),
+            supervisor_state=coordinator.trouble or (self._state if self.supervised else UNSUPERVISED),
             unfinished_runs=len(coordinator.runs),
             running_workers=sum(live.run.in_flight for live in coordinator.runs.values()),
             loop_lag_ms=round(coordinator.lag * 1000, 3), bus=self._bus.state, settings=self.settings.described(),

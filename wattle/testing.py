@@ -246,6 +246,10 @@ class MemoryStore:
         found = [run for run in self._of(workflow) if before is None or run.spec.id < before]
         return [_head(run) for run in sorted(found, key=lambda run: -run.spec.id)[:limit]]
 
+    def count_runs(self, workflow: str | None = None, *, status: str | None = None) -> int:
+        """How many runs there are, of one workflow or all, in one status or any."""
+        return sum(status in {None, run.status} for run in self._of(workflow))
+
     def latest_runs(self) -> dict[str, RunHead]:
         """The newest run of every workflow that has one, by the workflow's name."""
         latest: dict[str, RunRecord] = {}

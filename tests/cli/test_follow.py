@@ -80,6 +80,18 @@ def test_on_a_terminal_one_interrupt_leaves_and_the_run_goes_on(terminal: Termin
     assert terminal.lines("ran") == ["a", "b"]
 
 
+def test_without_a_supervisor_leaving_says_that_what_runs_ends(terminal: Terminal) -> None:
+    terminal.environment |= {"WATTLE_SUPERVISOR": "off"}
+    seat = Seat(terminal, "run", "slow.json")
+    wait_until(lambda: terminal.lines("ran"))
+    seat.process.send_signal(signal.SIGINT)
+    seat.read_until("ends the workers that run")
+    assert seat.end() == 130
+    assert "Without a supervisor the workers that ran end now" in seat.text
+    assert terminal.wait_for("slow@1", "failed")["workers"][0]["reason"] == "lost"
+    assert terminal.lines("ran") == ["a"]
+
+
 def test_a_second_interrupt_stops_the_run(terminal: Terminal) -> None:
     seat = Seat(terminal, "run", "slow.json")
     wait_until(lambda: terminal.lines("ran"))

@@ -40,6 +40,13 @@ def test_a_run_keeps_what_its_files_held_whenever_that_became_known(store: Store
     assert [record.contents for record in store.unfinished()] == [{"/a": "y"}, {"/a": "x"}]
 
 
+def test_runs_are_counted_by_workflow_and_status(store: Store) -> None:
+    ended = msgspec.structs.replace(run(2), status="completed")
+    store.commit(Batch(runs={1: run(1), 2: ended, 3: run(3, "other", 1)}))
+    assert (store.count_runs(), store.count_runs("ETL"), store.count_runs("none")) == (3, 2, 0)
+    assert (store.count_runs(status="completed"), store.count_runs("other", status="completed")) == (1, 0)
+
+
 def test_the_revision_of_a_definition_is_told_without_the_document(store: Store) -> None:
     store.commit(Batch(workflows={"etl": msgspec.structs.replace(definition("Etl"), revision=3)}))
     assert (store.revision("eTL"), store.revision("other")) == (3, 0)

@@ -63,13 +63,17 @@ async def test_runs_are_listed_newest_first_and_in_pages(tmp_path: Path) -> None
         desk.hands.exited(nonce)
         await desk.settle()
         page = await desk.ask("list_runs", workflow="etl", limit=2)
-        assert [run.address for run in page.runs] == ["etl@3", "etl@2"]
+        assert ([run.address for run in page.runs], page.total) == (["etl@3", "etl@2"], 3)
         rest = await desk.ask("list_runs", workflow="etl", limit=2, before=page.next)
-        assert ([run.address for run in rest.runs], rest.next) == (["etl@1"], None)
+        assert ([run.address for run in rest.runs], rest.next, rest.total) == (["etl@1"], None, 3)
+        ended = await desk.ask("list_runs", workflow="etl", status="completed")
+        assert ([run.address for run in ended.runs], ended.total) == (["etl@3"], 1)
         everything = await desk.ask("list_all_runs")
         assert [run.address for run in everything.runs] == ["etl@3", "etl@2", "other@1", "etl@1"]
+        assert everything.total == 4
         active = await desk.ask("list_all_runs", active=True, limit=1)
         assert [run.address for run in active.runs] == ["etl@2"], "older than the newest run, which has ended"
+        assert active.total == 3
         more = await desk.ask("list_all_runs", active=True, limit=5, before=active.next)
         assert ([run.address for run in more.runs], more.next) == (["other@1", "etl@1"], None)
         assert (await desk.ask("list_all_runs", limit=0)).runs == []

@@ -15,6 +15,7 @@ from tests.web.doors import Door, opened
 from tests.web.test_refusals import Echo
 from wattle.core.errors import Conflict, Forbidden
 from wattle.core.operations import OPERATIONS, READ, UNRECORDED, Operation
+from wattle.web import audit as module
 from wattle.web.audit import Audit
 from wattle.web.handlers import OperationHandler
 
@@ -53,8 +54,8 @@ def test_what_only_looks_leaves_none(door: Door, tmp_path: Path, operation: Oper
         return
     target = operation.path.replace("{number}", "7").replace("{", "").replace("}", "")
     door.ask(operation.verb, target, None if operation.verb in {"GET", "DELETE"} else {})
-    unrecorded = operation.access == READ or operation.name in UNRECORDED
-    assert [line["operation"] for line in lines(tmp_path)] == ([] if unrecorded else [operation.name])
+    silent = operation.access == READ or operation.name in UNRECORDED
+    assert [line["operation"] for line in lines(tmp_path)] == ([] if silent else [operation.name])
 
 
 def test_a_refusal_leaves_a_line_too(door: Door, echo: Echo, tmp_path: Path) -> None:
@@ -89,6 +90,24 @@ def test_lines_are_added_to_what_is_there(tmp_path: Path, echo: Echo) -> None:
         with opened(tmp_path / name, lambda: echo, audit=Audit(str(tmp_path / "audit.log"), lambda: 0.0)) as door:
             door.ask("POST", "/api/workflows/a/stop")
     assert [min(line) for line in lines(tmp_path)] == ["old", "address", "address"]
+
+
+def test_a_full_file_is_set_aside_and_a_few_old_ones_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FULL", 100)
+    path = tmp_path / "audit.log"
+    one, other = (Audit(str(path), lambda: 0.0) for _ in range(2))
+    for number in range(40):
+        (one if number % 3 else other).record(operation=f"operation {number:02}", address="x" * 40)
+    names = [path, *(Path(f"{path}.{old}") for old in (1, 2, 3))]
+    assert sorted(tmp_path.iterdir()) == names
+    kept = [json.loads(line)["operation"] for name in reversed(names) for line in name.read_text().splitlines()]
+    assert kept == [f"operation {number:02}" for number in range(40 - len(kept), 40)], "two writers, nothing lost between"
+    assert all(stat.S_IMODE(name.stat().st_mode) == 0o600 and name.stat().st_size < 350 for name in names)
+    path.unlink()
+    one.record(operation="again")
+    assert [line["operation"] for line in lines(tmp_path)] == ["again"], "who takes the file away does not stop it"
+    one.close()
+    other.close()
 
 
 def test_a_file_that_cannot_be_written_keeps_nobody_from_working(

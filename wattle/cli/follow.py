@@ -76,13 +76,15 @@ def _nothing(_number: int, _frame: FrameType | None) -> None:
 
 class Follower:
     """Follows one run and shows it. `quiet` shows nothing (`--json`, `wait`); `owner` is whoever started the run: only
-    the owner's end stops it."""
+    the owner's end stops it. `lasting`: workers outlive this process."""
 
-    def __init__(self, client: Client, style: Style, *, quiet: bool = False, owner: bool = True) -> None:
+    def __init__(self, client: Client, style: Style, *, quiet: bool = False, owner: bool = True,
+                 lasting: bool = True) -> None:  # fmt: skip
         self.board = Board()
         self._client = client
         self._style = style
         self._owner = owner
+        self._lasting = lasting
         self._view: Live | Plain | None = None
         if not quiet:
             self._view = Live(self.board, style, client) if style.live else Plain(self.board, style)
@@ -151,7 +153,8 @@ class Follower:
         if self._person and number == signal.SIGINT and not self._stopping:
             if self._leave_at is None:
                 self._leave_at = now + SECOND_WITHIN
-                self._announce(f"Leaving {address} running. Ctrl-C again within {SECOND_WITHIN:.0f} s stops it.")
+                told = "running" if self._lasting else "ends the workers that run, because there is no supervisor"
+                self._announce(f"Leaving {address} {told}. Ctrl-C again within {SECOND_WITHIN:.0f} s stops it.")
                 return
         elif self._person or not self._owner:
             self._leave_at = now
@@ -174,8 +177,12 @@ class Follower:
         if self._view is not None:
             self._view.leave()
             dot = self._style.char("·", "-")
+            told = f"Left {address} running.  wattle attach {address}  {dot}  stop: wattle stop {address}"
+            if not self._lasting:
+                told = (f"Left {address}. Without a supervisor the workers that ran end now and count as lost; "
+                        f"a coordinator in the background goes on from there.  wattle status {address}")
             with contextlib.suppress(OSError):
-                self._say(f"Left {address} running.  wattle attach {address}  {dot}  stop: wattle stop {address}")
+                self._say(told)
         return LEFT
 
     def _say(self, text: str) -> None:

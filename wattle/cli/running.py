@@ -55,7 +55,7 @@ def _started(session: Session, start: Callable[[], Mapping[str, Any]]) -> int:
 
 
 def _follow(session: Session, begin: Callable[[], str], *, owner: bool = True) -> int:
-    follower = Follower(session.client(), session.style, quiet=session.args.json, owner=owner)
+    follower = Follower(session.client(), session.style, quiet=session.args.json, owner=owner, lasting=session.lasting)
     code = follower.follow(begin)
     if session.args.json and follower.board.run:
         session.say(session.ask("read", "list_workers", workflow=follower.board.run["address"]), render.run_detail)

@@ -62,6 +62,11 @@ class Session:
             self._connection = app.connection(self.settings, need, self.remote)
         return self._connection.client
 
+    @property
+    def lasting(self) -> bool:
+        """Whether workers outlive this process."""
+        return self._connection is None or self._connection.lasting
+
     def reconnect(self, need: str) -> None:
         """Another connection, which can do more."""
         self.close()

@@ -44,14 +44,16 @@ async def runs(history: History, name: str | None, request: rq.ListRuns | rq.Lis
         if len(heads) < size:
             break
         before = heads[-1].id
-    return _page(found, request.limit)
+    total = await asyncio.to_thread(history.store.count_runs, name, status=request.status)
+    return _page(found, request.limit, total)
 
 
 async def active(history: History, request: rq.ListAllRuns) -> rp.RunList:
     """A page of the unfinished runs, newest first."""
-    records = [record for record in reversed(await asyncio.to_thread(history.store.unfinished))
-               if request.before is None or record.spec.id < request.before]  # fmt: skip
-    return _page(_wanted(history, records, request.status), request.limit)
+    unfinished = await asyncio.to_thread(history.store.unfinished)
+    found = _wanted(history, unfinished[::-1], request.status)
+    page = [pair for pair in found if request.before is None or pair[0] < request.before]
+    return _page(page, request.limit, len(found))
 
 
 def _wanted(history: History, rows: list[RunHead] | list[RunRecord],
@@ -64,9 +66,10 @@ def _wanted(history: History, rows: list[RunHead] | list[RunRecord],
     return found
 
 
-def _page(found: list[tuple[int, rp.RunSummary]], limit: int) -> rp.RunList:
+def _page(found: list[tuple[int, rp.RunSummary]], limit: int, total: int) -> rp.RunList:
     page = found[:limit]
-    return rp.RunList(runs=[summary for _, summary in page], next=page[-1][0] if page and len(found) > limit else None)
+    return rp.RunList(runs=[summary for _, summary in page], total=total,
+                      next=page[-1][0] if page and len(found) > limit else None)  # fmt: skip
 
 
 def refreshed(history: History, summary: rp.RunSummary) -> rp.RunSummary:

@@ -58,6 +58,9 @@ class Store(Protocol):
     def runs(self, workflow: str | None = None, *, limit: int = 100, before: int | None = None) -> list[RunHead]:
         """Runs, newest first; `before` is an id to page on from."""
 
+    def count_runs(self, workflow: str | None = None, *, status: str | None = None) -> int:
+        """How many runs there are, of one workflow or all, in one status or any."""
+
     def latest_runs(self) -> dict[str, RunHead]:
         """The newest run of every workflow that has one."""
 

@@ -72,6 +72,8 @@ class RunList(Reply, kw_only=True):
     runs: list[RunSummary]
     next: int | None = None
     """What to give as `before` for the next page."""
+    total: int = 0
+    """How many there are on all pages."""
 
 
 class WorkerState(Reply, kw_only=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -52,9 +53,16 @@ def damaged(place: str, what: str) -> StorageError:
     """The file is not what it should be. It is left as it is: it may hold what somebody needs."""
     return StorageError(
         f"The database {place} is damaged: {what}. Nothing was changed.",
-        f"move {place} (and {os.path.basename(place)}-wal, if it is there) away, then put a backup in its place or "
+        f"move {place} (and {os.path.basename(place)}-wal, if it is there) away, then {_copy_of(place)} or "
         "start without one; logs and results are not in it",
     )
+
+
+def _copy_of(place: str) -> str:
+    """What to do with the newest copy that `storage/backups.py` has made."""
+    folder, name = map(glob.escape, os.path.split(place))
+    found = sorted(glob.glob(f"{folder}/backups/{name}-*Z"))
+    return f"cp {found[-1]} {place}" if found else "put a backup in its place"
 
 
 def _of_system(error: OSError, place: str) -> StorageError:

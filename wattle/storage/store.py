@@ -314,6 +314,15 @@ class SqlStore:
         with told(self._place):
             return [rows.to_head(row) for row in found]
 
+    def count_runs(self, workflow: str | None = None, *, status: str | None = None) -> int:
+        """How many runs there are, of one workflow or all, in one status or any."""
+        query = select(func.count()).select_from(schema.runs)
+        if workflow is not None:
+            query = query.where(schema.runs.c.workflow_key == fold(workflow))
+        if status is not None:
+            query = query.where(schema.runs.c.status == status)
+        return int(self._first(query)[0])
+
     def latest_runs(self) -> dict[str, RunHead]:
         """The newest run of every workflow that has one, by the workflow's name."""
         runs, definitions = schema.runs, schema.definitions

@@ -38,7 +38,7 @@ RESUMED_BY = {"follow_logs": "position", "follow_many": "position", "follow_even
               "follow_all_events": "after", "watch_run": "after"}  # fmt: skip
 """The field of each stream that `Last-Event-ID` fills."""
 _LIMITS = {**dict.fromkeys(("create_workflow", "replace_workflow", "validate_document"), DOCUMENT_LIMIT),
-           "put_output": VALUE_LIMIT,
+           "plan_workflow": DOCUMENT_LIMIT, "put_output": VALUE_LIMIT,
            **dict.fromkeys(("publish_message", "ask_service", "answer_question"), MESSAGE_LIMIT)}  # fmt: skip
 _NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]|\A\.|\A\Z")
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
