@@ -9,6 +9,7 @@ import pty
 import re
 import select
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ import pytest
 
 from tests.helpers import DEADLINE, wait_until
 from tests.terminal import Terminal
+from wattle.bus.zenoh import open_client
+from wattle.sdk.services import Place, Services
 
 ENGINE = """
 import pathlib, time
@@ -172,6 +175,36 @@ def test_what_makes_no_sense_is_told(tmp_path: Path, words: list[str], code: int
     done = Terminal(tmp_path).wattle(*words)
     assert (done.returncode, told in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_bus_says_who_is_on_it_and_is_opened_to_other_hosts(live: Terminal) -> None:
+    nobody = live.wattle("bus")
+    assert (nobody.returncode, "nobody coordinates here" in nobody.stdout) == (1, True)
+    unnamed = live.wattle("bus", "init-tls")
+    assert (unnamed.returncode, "wattle bus init-tls HOST" in unnamed.stderr) == (2, True)
+    assert "not open to other hosts" in live.wattle("bus", "export", "x").stderr
+    port = free_port()
+    made = live.wattle("bus", "init-tls", f"127.0.0.1:{port}")
+    assert f'tls = "127.0.0.1:{port}"' in made.stdout
+    again = live.wattle("bus", "init-tls", "127.0.0.1")
+    assert (again.returncode, "--replace" in again.stderr) == (1, True)
+    live.environment["WATTLE_ZENOH_TLS"] = f"127.0.0.1:{port}"
+    assert live.wattle("run", live.write("talk.json", document()), "-d").returncode == 0
+    wait_until(lambda: "talk@1/engine" in live.ask("bus")["alive"])
+    shown = live.wattle("bus")
+    assert re.search(r"✔ The bus is up at .*\n  on it        coordinator, talk@1/engine\n  other hosts  tls/127.0.0.1:", shown.stdout)
+    assert live.wattle("bus", "export", "there.json", "--role", "kernel").returncode == 0
+    assert (live.folder / "there.json").stat().st_mode & 0o777 == 0o600
+    told = json.loads((live.folder / "there.json").read_text())["bus"]
+    assert told["endpoints"] == [f"tls/127.0.0.1:{port}"]
+    with open_client(told) as session:
+        heard = Services(session).listen(Place("talk", 1, "engine", "state"))
+        assert json.loads(heard.get(DEADLINE).payload)["n"] > 0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
 
 
 NODE = r"""

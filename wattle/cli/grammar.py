@@ -379,6 +379,14 @@ def _down(parser: Parser) -> None:
     parser.add_argument("--stop-runs", action="store_true", help="stop what runs first")
 
 
+def _bus(parser: Parser) -> None:
+    parser.add_argument("what", choices=("state", "init-tls", "export"), nargs="?", default="state",
+                        help="how it is (state); certificates for other hosts; what one of them needs")  # fmt: skip
+    parser.add_argument("name", metavar="HOST|FILE", nargs="?", help="what other hosts call this machine; or a file")
+    parser.add_argument("--role", choices=("kernel", "worker"), default="worker", help="export: what it may do")
+    parser.add_argument("--replace", action="store_true", help="init-tls: also over certificates that are there")
+
+
 def _serve(parser: Parser) -> None:
     parser.add_argument("--host", metavar="NAME", help="where to listen (localhost)")
     parser.add_argument("--port", metavar="N", type=_number, help="the port (9240)")
@@ -413,6 +421,7 @@ ARGUMENTS: dict[str, Callable[[Parser], None]] = {
     "gantt": _gantt, "get": _get, "put": _put, "progress": _progress,
     "sub": _sub, "query": _query, "pub": _pub, "pipe": _nothing, "tap": _service,
     "create": _create, "delete": _address, "export": _export, "import": _create, "prune": _prune,
-    "up": _nothing, "down": _down, "serve": _serve, "doctor": _nothing, "completion": _completion, "version": _nothing,
+    "up": _nothing, "down": _down, "serve": _serve, "bus": _bus, "doctor": _nothing,
+    "completion": _completion, "version": _nothing,
     "coordinator": _coordinator,
 }  # fmt: skip

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wattle.settings import Settings
 
 SHELL_VERBS = {"completion"}
+OWN_WORDS = {"bus": ["state", "init-tls", "export"]}
 FILE_VERBS = {"run", "plan", "validate", "create", "import", "graph"}
 
 
@@ -31,6 +32,8 @@ def complete(words: list[str], settings: Settings) -> int:
 def _candidates(verb: str, current: str, settings: Settings) -> list[str]:
     if verb in SHELL_VERBS:
         return ["bash", "zsh", "fish"]
+    if verb in OWN_WORDS:
+        return OWN_WORDS[verb]
     files = [name for name in os.listdir() if os.path.splitext(name)[1] in SUFFIXES] if verb in FILE_VERBS else []
     if not settings.database_exists():
         return files

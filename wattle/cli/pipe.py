@@ -40,7 +40,7 @@ from wattle.sdk.worker_here import here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wattle.cli.session import Session, Verb
+    from wattle.cli.session import Session
 
 MOST_REQUESTS = 64
 """Requests under way: who asks for more waits."""
@@ -216,6 +216,3 @@ def pipe(session: Session) -> int:
     finally:
         made.close()
     return 0
-
-
-VERBS: dict[str, Verb] = {"pipe": pipe}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wattle.bus.zenoh import Sample
-    from wattle.cli.session import Session, Verb
+    from wattle.cli.session import Session
     from wattle.cli.style import Style
 
 EVERY, DRAWN_EVERY = 1.0, 0.25
@@ -153,6 +153,3 @@ class Block:
         self._style.stream.write(up + "\r" + "".join(f"{clip(line, columns)}\033[K\n" for line in lines) + "\033[J")
         self._style.stream.flush()
         self._drawn = len(lines)
-
-
-VERBS: dict[str, Verb] = {"tap": tap}

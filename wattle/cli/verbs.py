@@ -37,14 +37,8 @@ def verb_of(args: Namespace) -> Verb:
         from wattle.cli import sketching
 
         return sketching.VERBS[verb]
-    if verb in {"sub", "query", "pub"}:
-        from wattle.cli import live
-
-        return live.VERBS[verb]
-    if verb in {"tap", "pipe"}:
-        from wattle.cli import pipe, tap
-
-        return {**tap.VERBS, **pipe.VERBS}[verb]
+    if verb in {"bus", "sub", "query", "pub", "tap", "pipe"}:
+        return _of_the_bus(verb)
     if verb in {"status", "list", "show", "runs", "events", "get", "put"}:
         from wattle.cli import looking
 
@@ -56,3 +50,21 @@ def verb_of(args: Namespace) -> Verb:
     from wattle.cli import running
 
     return running.VERBS[verb]
+
+
+def _of_the_bus(verb: str) -> Verb:
+    if verb == "bus":
+        from wattle.cli.bus import bus
+
+        return bus
+    if verb in {"sub", "query", "pub"}:
+        from wattle.cli import live
+
+        return live.VERBS[verb]
+    if verb == "tap":
+        from wattle.cli.tap import tap
+
+        return tap
+    from wattle.cli.pipe import pipe
+
+    return pipe

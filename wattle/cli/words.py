@@ -18,7 +18,7 @@ GROUPS: dict[str, str] = {
     "look": "status logs list show runs events graph gantt get",
     "live": "tap sub query pub pipe put progress",
     "keep": "create delete export import prune",
-    "house": "up down serve doctor completion version",
+    "house": "up down serve bus doctor completion version",
 }
 VERBS: tuple[str, ...] = tuple(" ".join(GROUPS.values()).split())
 HIDDEN: tuple[str, ...] = ("coordinator",)
@@ -64,6 +64,9 @@ EXAMPLES: dict[str, str] = {
               "wattle events etl@12 --json      one JSON object a line",
     "export": "wattle export etl etl.toml",
     "import": "wattle import flows/*.yaml",
+    "bus": "wattle bus                        how it is, and who is on it\n"
+           "wattle bus init-tls lab.example   for other hosts, over TLS\n"
+           "wattle bus export gpu-box.json    what one of them needs",
     "serve": "wattle serve                     http://localhost:9240, the token is printed\n"
              "wattle serve --port 8000 --allow-root --certfile cert.pem --keyfile key.pem",
     "prune": "wattle prune --older-than 30d --keep 5 --yes",

@@ -140,6 +140,7 @@ LOCAL: dict[str, str] = {
     "up": "Start a coordinator in the background",
     "down": "End the coordinator",
     "serve": "Coordinate in a web server of its own, without Jupyter's notebooks",
+    "bus": "How the bus is; certificates and credentials for other hosts",
     "doctor": "Look at this installation and say what is wrong",
     "completion": "Print the completion script of a shell",
     "version": "Print the versions",
