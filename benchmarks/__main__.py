@@ -13,7 +13,7 @@ import platform
 import time
 from collections.abc import Callable
 
-from benchmarks import engine, jupyter, live, parts
+from benchmarks import engine, jupyter, live, notebook, parts
 from benchmarks.machine import Bench, Row, scratch_folder
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -31,6 +31,8 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "answers": jupyter.answers,
     "start": jupyter.start,
     "kernel": jupyter.kernel,
+    "magics": notebook.magics,
+    "cells": notebook.cells,
 }
 
 
