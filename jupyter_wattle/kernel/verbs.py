@@ -51,7 +51,7 @@ def started(session: KernelSession, name: str) -> Run:
     args, client = session.args, session.client("write")
     return followed(session, client.ask(
         "start_workflow", workflow=name, params=dict(args.params), jobs=args.jobs, key=os.urandom(16).hex(),
-        environment=session.environment(),
+        stale=getattr(args, "stale", False), environment=session.environment(),
     ))  # fmt: skip
 
 

@@ -43,7 +43,8 @@ def worker(name: str, status: str = "created", **fields: Any) -> dict[str, Any]:
     ended = NOW - 3 if status in {"completed", "failed"} else None
     base = {"name": name, "group": None, "status": status, "phase": "waiting" if status == "created" else status,
             "reason": "", "message": "", "attempt": 0 if status == "created" else 1, "attempts_allowed": 1, "code": None,
-            "signal": None, "pid": None, "started_at": started, "ended_at": ended, "reused_from": ""}  # fmt: skip
+            "signal": None, "pid": None, "started_at": started, "ended_at": ended, "reused_from": "",
+            "stale": False}  # fmt: skip
     return {**base, **fields}
 
 

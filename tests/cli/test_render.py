@@ -56,6 +56,13 @@ def test_the_status_of_a_run_folds_groups_and_names_what_failed_in_them() -> Non
         "etl@1 failed in 9.0 s (g.2) · Wattle itself 19 ms · 0 warnings", "  wattle logs etl@1/g.2"]  # fmt: skip
 
 
+def test_the_status_of_a_run_names_what_is_stale_in_it() -> None:
+    states = [worker("list", "completed", stale=True), *group("g", "completed", "completed")]
+    states[1]["stale"] = states[2]["stale"] = True
+    lines = render.run_detail(detail(states, status="completed", completed_at=NOW), style()).split("\n")
+    assert lines[-2:] == ["  stale     list, g", "  wattle plan etl --stale  says why"]
+
+
 def test_lists_are_tables_and_empty_ones_say_how_to_begin() -> None:
     assert "wattle demo" in render.runs({"runs": []}, style())
     assert "wattle demo" in render.workflows({"workflows": []}, style())

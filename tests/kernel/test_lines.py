@@ -46,6 +46,13 @@ def test_a_run_gets_the_kernels_environment_its_python_first(cell: Run, monkeypa
     assert "of the kernel" in cell("run.logs('count')").result
 
 
+def test_run_stale_takes_over_what_still_holds_and_the_plan_says_so(cell: Run) -> None:
+    cell("run = %wattle run etl.yaml\nrun.wait()")
+    assert "same as etl@" in str(cell("%wattle plan etl --stale").result)
+    cell("again = %wattle run etl --stale")
+    assert cell("again.wait()\n[w['reused_from'] != '' for w in again.detail['workers']]").result == [True, True]
+
+
 def test_wait_blocks_to_the_end_and_shows_the_run(cell: Run) -> None:
     cell("%wattle run etl.yaml")
     assert "completed in" in cell("%wattle wait etl").shown[-1]["text/plain"]

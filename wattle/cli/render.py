@@ -99,6 +99,10 @@ def run_detail(reply: Mapping[str, Any], style: Style) -> str:
     lines += [f"  {style.paint('warning', 'warn')}  {clean(text)}" for text in reply["warnings"]]
     if reply["status"] in FINAL:
         lines.append(summary_line(reply, reply["warnings"], style))
+    stale = list(dict.fromkeys(worker["group"] or worker["name"] for worker in reply["workers"] if worker["stale"]))
+    if stale:
+        lines.append(style.fit(f"  {style.paint('stale', 'warn')}     {', '.join(stale)}"))
+        lines.append(style.paint(f"  wattle plan {reply['workflow']} --stale  says why", "dim"))
     if reply["status"] == "failed":
         lines.append(style.paint(f"  wattle logs {reply['address']}/{reply['cause'] or 'WORKER'}", "dim"))
     return "\n".join(lines)
@@ -143,7 +147,7 @@ def worker_detail(reply: Mapping[str, Any], style: Style) -> str:
     title = f"{run['address'] if run else reply['workflow']}/{reply['name']}"
     lines = [style.paint(title, "bold")]
     if state:
-        lines[0] += f"  {style.mark(shown(state))} {state['status']}"
+        lines[0] += f"  {style.mark(shown(state))} {state['status']}{', stale' * bool(state['stale'])}"
         if state["message"]:
             lines.append(f"  {state['message']}")
     if reply["command"]:
