@@ -1,4 +1,7 @@
-"""`python -m tests.faults [ROUNDS] [SEED]`: many rounds, and a report that says how much they prove."""
+"""`python -m tests.faults [ROUNDS] [SEED]`: many rounds, and a report that says how much they prove.
+
+`--kernels KILLS [SEED]` kills Jupyter kernels beside runs instead.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,29 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.faults import kernels
 from tests.faults.harness import TARGETS, play
 
 
-def main() -> int:
-    """Play the rounds; the exit code is 1 when a promise was broken."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+def main(words: list[str]) -> int:
+    """Play; the exit code is 1 when a promise was broken."""
+    numbers = [int(word) for word in words if word.isdecimal()]
+    count, seed = numbers[0] if numbers else 200, numbers[1] if len(numbers) > 1 else 1
+    return kill_kernels(count, seed) if "--kernels" in words else play_rounds(count, seed)
+
+
+def kill_kernels(kills: int, seed: int) -> int:
+    """One coordinator, and so many kernels killed beside it."""
+    with tempfile.TemporaryDirectory(prefix="wattle-faults-") as folder:
+        told = kernels.play(Path(folder), seed, kills)
+    for problem in told["wrong"]:
+        print(f"      {problem}")
+    print(f"{kills} kernels killed, seed {seed}, beside {told['runs']} runs: {len(told['wrong'])} problems.")
+    return 1 if told["wrong"] else 0
+
+
+def play_rounds(rounds: int, seed: int) -> int:
+    """So many runs, each with a kill."""
     broken, lost, hits = 0, 0, 0
     for turn in range(rounds):
         target = TARGETS[turn % len(TARGETS)]
@@ -34,4 +53,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
