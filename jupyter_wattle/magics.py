@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from jupyter_wattle.kernel import grammar
-from jupyter_wattle.kernel.expanding import words_of
 from jupyter_wattle.kernel.here import Here
 from jupyter_wattle.kernel.session import Desk
 from wattle import __version__, succession
+from wattle.cli.expanding import words_of
 from wattle.cli.render import document_error_text, error_text
 from wattle.cli.verbs import verb_of
 from wattle.cli.words import overview
@@ -54,8 +54,8 @@ class WattleMagics(Magics):
         session: KernelSession | None = None
         words = line.split()
         try:
-            words = words_of(line, self.desk.here.shell.ev)
-            args = grammar.parse(words)
+            words = self.desk.words = words_of(line, self.desk.here.shell.ev)
+            args = grammar.parse(words, cell=cell is not None)
             if args.verb in {"", "version"}:
                 print(overview() if args.verb == "" else f"Wattle {__version__}")
                 return None

@@ -22,7 +22,7 @@ from jupyter_wattle.kernel.drawing import svg
 from wattle.cli import picture, render
 from wattle.cli.board import Board, counts_text
 from wattle.cli.conclusion import summary_line
-from wattle.cli.style import clip, duration
+from wattle.cli.style import clean, clip, duration
 from wattle.core.errors import WattleError
 from wattle.sdk.flow import Flow
 from wattle.sdk.runs import FINAL, Run
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 MIME = "application/vnd.wattle.run+json"
 MOST_WORKERS = 2000
 """Workers beyond which a snapshot leaves them out: the live view asks, and a notebook stays small."""
+LOG_LINES = 40
+"""Lines of a log that a static picture ends with."""
 PACE = 0.1
 """Seconds between updates of all views of a kernel together."""
 UNSERVED_PACE = 1.0
@@ -56,15 +58,17 @@ class Views:
 
     # ---- what is shown ------------------------------------------------------------------------------------------
 
-    def run_bundle(self, client: Client, detail: Mapping[str, Any]) -> Bundle:
-        """A run, at present."""
+    def run_bundle(self, client: Client, detail: Mapping[str, Any], focus: str | None = None) -> Bundle:
+        """A run, at present; with `focus`, that worker of it and what it says."""
         address = detail["address"]
         graph = client.ask("get_graph", workflow=address)
         over = detail["status"] in FINAL
         timeline = client.ask("get_timeline", workflow=address) if over and _fits(detail) else None
         style = self._plain()
-        data = self._data(client, "run", address, {"run": _small(detail), "graph": graph, "timeline": timeline})
-        return _bundle(data, render.run_detail(detail, style), svg(graph, detail, _caption(detail, style)))
+        snapshot = {"run": _small(detail), "graph": graph, "timeline": timeline}
+        data = {**self._data(client, "logs" if focus else "run", address, snapshot), "worker": focus}
+        text = render.run_detail(detail, style) + (_said(client, address, focus) if focus else "")
+        return _bundle(data, text, svg(graph, detail, _caption(detail, style)))
 
     def flow_bundle(self, client: Client, name: str) -> Bundle:
         """A saved workflow, as it would run."""
@@ -90,19 +94,19 @@ class Views:
         """Display a run, and keep the display up to date until it has ended."""
         detail = run.detail
         if self.desk.here.front_end == "text" or not self._updates():
-            text = render.run_detail(detail, self._plain())
-            _publish({"text/plain": text})
+            said = _said(run.client, run.address, run.focus) if run.focus else ""
+            _publish({"text/plain": render.run_detail(detail, self._plain()) + said})
             return
         display_id = uuid.uuid4().hex
         widget = None
         if self.desk.here.front_end == "widget" and detail["status"] not in FINAL:
-            widget = self._widget(run.client, self.run_bundle(run.client, detail)[MIME])
+            widget = self._widget(run.client, self.run_bundle(run.client, detail, run.focus)[MIME])
         if widget is None:
-            _publish(self.run_bundle(run.client, detail), display_id)
+            _publish(self.run_bundle(run.client, detail, run.focus), display_id)
         else:
             _publish(widget._repr_mimebundle_()[0], display_id)
         if detail["status"] not in FINAL:
-            self._follow(run.address, display_id, widget)
+            self._follow(run, display_id, widget)
 
     def show_flow(self, flow: Flow) -> None:
         """Display a saved workflow."""
@@ -120,36 +124,36 @@ class Views:
             return None
         return make(client, data)
 
-    def _follow(self, address: str, display_id: str, widget: Any) -> None:
+    def _follow(self, run: Run, display_id: str, widget: Any) -> None:
         session = self.desk.last
         client = self.desk.another(session) if session is not None else None
         if client is None:
             return
-        thread = threading.Thread(target=self._keep_up, args=(client, address, display_id, widget), daemon=True,
-                                  name=f"wattle-view-{address}")  # fmt: skip
+        thread = threading.Thread(target=self._keep_up, args=(client, run, display_id, widget), daemon=True,
+                                  name=f"wattle-view-{run.address}")  # fmt: skip
         self._following[display_id] = thread
         thread.start()
 
-    def _keep_up(self, client: Client, address: str, display_id: str, widget: Any) -> None:
+    def _keep_up(self, client: Client, run: Run, display_id: str, widget: Any) -> None:
         """In a thread, to the run's end: changes as far as the page does not get them itself, then the settled view."""
         own = not self.desk.here.served or widget is not None
         try:
             with client:
                 last = time.monotonic()
-                for _, change in client.stream("watch_run", workflow=address):
+                for _, change in client.stream("watch_run", workflow=run.address):
                     if change["run"]["status"] in FINAL:
                         break
                     if own and time.monotonic() - last >= (PACE if widget is not None else UNSERVED_PACE):
                         last = time.monotonic()
-                        self._update(client, address, display_id, widget)
-                self._update(client, address, display_id, None)
+                        self._update(client, run, display_id, widget)
+                self._update(client, run, display_id, None)
         except WattleError:
             return  # the display stays as it was; the run goes on without us
         finally:
             self._following.pop(display_id, None)
 
-    def _update(self, client: Client, address: str, display_id: str, widget: Any) -> None:
-        bundle = self.run_bundle(client, client.ask("list_workers", workflow=address))
+    def _update(self, client: Client, run: Run, display_id: str, widget: Any) -> None:
+        bundle = self.run_bundle(client, client.ask("list_workers", workflow=run.address), run.focus)
         with self._pace:
             time.sleep(max(0.0, self._next - time.monotonic()))
             self._next = time.monotonic() + PACE
@@ -249,6 +253,16 @@ def _publish(bundle: Bundle, display_id: str = "", *, update: bool = False) -> N
 def _bundle(data: dict[str, Any], text: str, image: str) -> Bundle:
     pictured = {"image/svg+xml": image} if image else {}
     return {MIME: data, **pictured, "text/plain": text}
+
+
+def _said(client: Client, address: str, worker: str) -> str:
+    """The end of a worker's log, for who cannot follow it."""
+    try:
+        reply = client.ask("read_logs", workflow=address, worker=worker, tail=LOG_LINES)
+    except WattleError:
+        return ""  # it has not begun
+    text = "".join(chunk["text"] or "" for chunk in reply["chunks"])
+    return "".join(f"\n    {clean(line)}" for line in text.splitlines())
 
 
 def _small(detail: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -44,7 +44,7 @@ class Completion:
             return list(grammar.CELL_VERBS) if cell else lines
         try:
             if current.startswith("-"):
-                return [flag for flag in grammar.parser_for(verb).flags() if flag.startswith("--")]
+                return [flag for flag in grammar.parser_for(verb, cell=cell).flags() if flag.startswith("--")]
             return self._names(verb, current)
         except (WattleError, KeyError):
             return []

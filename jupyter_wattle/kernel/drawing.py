@@ -20,7 +20,7 @@ MOST_NODES = 400
 """Beyond that a picture says nothing that the text does not say better."""
 LABEL = 22
 ROW, BOX, GAP, MARGIN = 52, 36, 44, 12
-CHAR = 7.1
+CHAR = 7.6
 """Pixels of a cell of text at 12 px."""
 GREY = "#858b93"
 GROUND = {"completed": ("#e6f4ea", "#1a7f45"), "running": ("#e3f0fb", "#1a6fb0"), "failed": ("#fbe7e5", "#b8271d"),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from jupyter_wattle.kernel.here import VIEWS
-from wattle.cli import grammar
-from wattle.cli.words import FORMATS
+from wattle.cli import celllines, grammar
 from wattle.core.address import Address
 
 TYPE_CHECKING = False
@@ -32,14 +31,14 @@ TERMINAL_ONLY = {"serve", "coordinator", "completion"}
 """Verbs that would take the kernel's process, or make no sense in it."""
 
 
-def parse(words: Sequence[str]) -> Namespace:
-    """Read a magic's line. Raises `InvalidRequest` and `HelpShown`."""
-    return grammar.parse(words, KernelParser, KERNEL_VERBS)
+def parse(words: Sequence[str], *, cell: bool = False) -> Namespace:
+    """Read the line of a magic. Raises `InvalidRequest` and `HelpShown`."""
+    return grammar.parse(words, KernelParser, {**KERNEL_VERBS, **CELL_ALONE} if cell else KERNEL_VERBS)
 
 
-def parser_for(verb: str) -> grammar.Parser:
+def parser_for(verb: str, *, cell: bool = False) -> grammar.Parser:
     """The parser of one verb."""
-    return grammar.parser_for(verb, KernelParser, KERNEL_VERBS)
+    return grammar.parser_for(verb, KernelParser, {**KERNEL_VERBS, **CELL_ALONE} if cell else KERNEL_VERBS)
 
 
 def _pull(parser: grammar.Parser) -> None:
@@ -51,19 +50,6 @@ def _view(parser: grammar.Parser) -> None:
     parser.add_argument("kind", choices=VIEWS, nargs="?", help="without one: which it is")
 
 
-def _workflow(parser: grammar.Parser) -> None:
-    parser.add_argument("name", metavar="NAME", help="of the workflow; it wins over the document's own")
-    parser.add_argument("--run", action="store_true", help="start it at once")
-    parser.add_argument("--format", choices=FORMATS, help="of the body; default: yaml, or json when it begins with {")
-    parser.add_argument("--replace", action="store_true", help="take the name over from another file or notebook")
-    _running(parser)
-
-
-def _running(parser: grammar.Parser) -> None:
-    grammar.setting(parser)
-    grammar.starting(parser)
-
-
 _PULLS = """\
 %wattle pull etl/clean/table        the variable `table`
 %wattle pull etl@12/clean/table as old"""
@@ -73,6 +59,10 @@ KERNEL_VERBS: More = {
     "pull": ("Wait for an output if need be, and bring it here as a variable", _PULLS, _pull),
     "view": ("How runs are shown here: Wattle's renderer, a widget, or text",
              "%wattle view text                   for a front end that shows neither", _view),
-    "workflow": ("A cell that is a workflow: YAML or JSON, saved and drawn",
-                 "%%wattle workflow etl\nworkers:\n  hello: {script: echo hello}", _workflow),
+    **celllines.VERBS,
 }  # fmt: skip
+CELL_ALONE: More = {
+    "run": ("This cell, now, in the background: a workflow of one worker with a live log",
+            "%%wattle run --push df --out model\nmodel = fit(df)", celllines.alone),
+}  # fmt: skip
+"""What is another verb above a cell."""

@@ -48,11 +48,28 @@ class Said:
         return self.data[key]
 
 
+class Part:
+    """A notebook's part of a workflow, as far as this kernel has defined it.
+
+    `begun`: the earlier part of this notebook has been taken out. `defined` and `waiting` are definitions of workers by
+    name; those that wait are not saved.
+    """
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.defined: dict[str, dict[str, Any]] = {}
+        self.waiting: dict[str, dict[str, Any]] = {}
+
+
 class Desk:
     """What the magics of one kernel share: its facts and its connections."""
 
     def __init__(self, here: Here) -> None:
         self.here = here
+        self.words: list[str] = []
+        """Those of the magic at work, expressions filled in."""
+        self.parts: dict[str, Part] = {}
+        """By workflow, what this kernel has defined of it."""
         self.last: KernelSession | None = None
         """The latest magic at work: its words say which state root is meant."""
         self._kept: dict[tuple[str, str], Client] = {}

@@ -46,18 +46,20 @@ def run(session: KernelSession) -> Run:
     return started(session, name)
 
 
-def started(session: KernelSession, name: str) -> Run:
-    """Start a saved workflow. The words are those of `run`."""
+def started(session: KernelSession, name: str, *, focus: str | None = None) -> Run:
+    """Start a saved workflow; the words are those of `run` as far as there are any. `focus` is the worker that its view
+    is about."""
     args, client = session.args, session.client("write")
     return followed(session, client.ask(
-        "start_workflow", workflow=name, params=dict(args.params), jobs=args.jobs, key=os.urandom(16).hex(),
-        stale=getattr(args, "stale", False), environment=session.environment(),
-    ))  # fmt: skip
+        "start_workflow", workflow=name, params=dict(getattr(args, "params", ())), jobs=getattr(args, "jobs", None),
+        stale=getattr(args, "stale", False), key=os.urandom(16).hex(), environment=session.environment(),
+    ), focus=focus)  # fmt: skip
 
 
-def followed(session: KernelSession, detail: dict[str, Any]) -> Run:
+def followed(session: KernelSession, detail: dict[str, Any], *, focus: str | None = None) -> Run:
     """The run that was started; where nobody sits, at its end. Raises `RunFailed` when it does not complete there."""
     found = session.run(detail)
+    found.focus = focus
     if session.desk.here.headless:
         waited(session, found)
     return found
@@ -117,6 +119,7 @@ def demo(session: KernelSession) -> Run:
     done = "Wrote" if write_demo(args.folder) else "Found"
     session.line(f"{done} {args.folder}/. It runs on your own Python's standard library.")
     args.target, args.format, args.name, args.replace, args.params = f"{args.folder}/wattle.yaml", None, None, True, []
+    args.stale = False
     return run(session)
 
 

@@ -23,6 +23,8 @@ LATE_IMPORTS = {
     "wattle/resident.py": "what a coordinator needs, in a thread of a server that runs already",
     "wattle/cli/main.py": "every verb pays for its own imports only",
     "wattle/cli/verbs.py": "likewise, in a kernel too",
+    "wattle/cli/documents.py": "the reader of notebooks, for those who have one",
+    "wattle/cli/celllines.py": "YAML, for an option that is no word of the first line",
     "wattle/settings.py": "the TOML reader, for those who have a file",
     "wattle/runtime/supervisor/main.py": "a program run by path finds its package first",
     "wattle/storage/store.py": "Alembic when the database is of another version",

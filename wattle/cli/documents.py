@@ -8,11 +8,13 @@ import os
 import re
 import sys
 
-from wattle.cli.grammar import SUFFIXES
+from wattle.cli.grammar import NOTEBOOK, SUFFIXES
 from wattle.core.errors import Conflict, InvalidRequest, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wattle.core.requests import Format
 
 DEFAULT = "wattle.yaml"
@@ -33,22 +35,26 @@ workers:
 
 
 class Document:
-    """The text of a document and where it came from. `fields` is what a request takes."""
+    """The text of a document and where it came from. `fields` is what a request takes. `cells` tells of a notebook
+    which cell defines which worker."""
 
-    def __init__(self, name: str, text: str, form: Format, folder: str, source: str) -> None:
+    def __init__(self, name: str, text: str, form: Format, folder: str, source: str, *,
+                 cells: Mapping[str, int] | None = None) -> None:  # fmt: skip
         self.name = name
         self.text = text
         self.form = form
         self.folder = folder
         self.source = source
+        self.cells = cells
 
     def fields(self) -> dict[str, str]:
         """Text, format and base_dir."""
         return {"text": self.text, "format": self.form, "base_dir": self.folder}
 
 
-def read(path: str | None, form: Format | None) -> Document:
-    """The document at a path, `-` for the standard input, None for `wattle.yaml` here.
+def read(path: str | None, form: Format | None, flow: str | None = None) -> Document:
+    """The document at a path, `-` for the standard input, None for `wattle.yaml` here. `flow` is the one that is meant
+    of several in a notebook.
 
     Raises:
         NotFound: there is no such file.
@@ -63,14 +69,24 @@ def read(path: str | None, form: Format | None) -> Document:
         source = os.path.abspath(name)
         folder = os.path.dirname(source)
         form = form or SUFFIXES.get(os.path.splitext(name)[1].lower())
-        if form is None:
+        if form is None and not name.endswith(NOTEBOOK):
             raise InvalidRequest(f"What is {name}? Its name ends in none of {', '.join(SUFFIXES)}.",
                                  "say it with --format yaml, json or toml")  # fmt: skip
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"{name} is not UTF-8 text (byte {error.start}).", "save it as UTF-8") from None
+    if form is None:
+        return _notebook(text, name, folder, source, flow)
     return Document(name, text, form, folder, source)
+
+
+def _notebook(text: str, name: str, folder: str, source: str, flow: str | None) -> Document:
+    from wattle.cli.notebooks import Book, as_text
+
+    book = Book(text, name, folder, source)
+    found, document = book.document(flow)
+    return Document(name, as_text(document), "json", folder, source, cells=book.cells[found])
 
 
 def write_first(name: str | None) -> str:

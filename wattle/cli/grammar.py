@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SUFFIXES: dict[str, Format] = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 """File suffixes that make an argument a document, and the format each one means."""
+NOTEBOOK = ".ipynb"
+"""The one that makes it a notebook, whose cells are the document."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -105,7 +107,7 @@ def parser_for(verb: str, parser_class: type[Parser] = Parser, more: More = Mapp
 
 def is_file(text: str) -> bool:
     """Whether an argument means a document rather than a saved workflow."""
-    return text == "-" or "/" in text or "\\" in text or os.path.splitext(text)[1].lower() in SUFFIXES
+    return text == "-" or "/" in text or "\\" in text or os.path.splitext(text)[1].lower() in {*SUFFIXES, NOTEBOOK}
 
 
 def _verb(words: list[str], more: More) -> tuple[str, list[str]]:
@@ -163,7 +165,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _number(text: str) -> int:
+def number(text: str) -> int:
+    """A whole number of 0 or more. Raises `InvalidRequest`."""
     if not text.isdecimal():
         raise InvalidRequest(f"'{text}' is not a number of 0 or more.")
     return int(text)
@@ -248,7 +251,7 @@ def _logs(parser: Parser) -> None:
     stream = parser.add_mutually_exclusive_group()
     stream.add_argument("--stdout", dest="stream", action="store_const", const="stdout", help="only this stream")
     stream.add_argument("--stderr", dest="stream", action="store_const", const="stderr", help="only this stream")
-    parser.add_argument("-n", "--tail", metavar="N", type=_number, help="only the last N lines")
+    parser.add_argument("-n", "--tail", metavar="N", type=number, help="only the last N lines")
     parser.add_argument("--attempt", metavar="N", type=_count, help="an earlier attempt")
     parser.add_argument("--raw", action="store_true", help="control characters as they are, also on a terminal")
 
@@ -256,7 +259,7 @@ def _logs(parser: Parser) -> None:
 def _events(parser: Parser) -> None:
     _address(parser, "a workflow; default: all", optional=True)
     parser.add_argument("-f", "--follow", action="store_true", help="go on as they happen")
-    parser.add_argument("--after", metavar="N", type=_number, default=0, help="only after this sequence number")
+    parser.add_argument("--after", metavar="N", type=number, default=0, help="only after this sequence number")
 
 
 def _attach(parser: Parser) -> None:
@@ -349,7 +352,7 @@ def _pub(parser: Parser) -> None:
 
 
 def _export(parser: Parser) -> None:
-    parser.add_argument("name", metavar="NAME", help="a saved workflow")
+    parser.add_argument("name", metavar="NAME", help="a saved workflow, or a notebook whose cells are one")
     parser.add_argument("file", metavar="FILE", nargs="?", help="where to; default: the standard output")
     parser.add_argument("--format", choices=FORMATS, help="when the file's name does not say (yaml)")
 
@@ -389,14 +392,14 @@ def _bus(parser: Parser) -> None:
 
 def _serve(parser: Parser) -> None:
     parser.add_argument("--host", metavar="NAME", help="where to listen (localhost)")
-    parser.add_argument("--port", metavar="N", type=_number, help="the port (9240)")
+    parser.add_argument("--port", metavar="N", type=number, help="the port (9240)")
     parser.usage = "wattle serve [--host NAME] [--port N] [--home DIR] [--config FILE] [JUPYTER'S OPTIONS…]"
 
 
 def _prune(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="only of this workflow")
     parser.add_argument("--older-than", metavar="DURATION", type=seconds, default=0.0, help="ended that long ago")
-    parser.add_argument("--keep", metavar="N", type=_number, default=0, help="the newest N of each workflow stay")
+    parser.add_argument("--keep", metavar="N", type=number, default=0, help="the newest N of each workflow stay")
     parser.add_argument("--yes", action="store_true", help="do it; without this they are only listed")
 
 

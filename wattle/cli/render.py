@@ -35,12 +35,21 @@ def document_error_text(error: DocumentError, style: Style, document: Document |
     """Every problem with its place, the line's text and a caret."""
     name = document.name if document is not None else "document"
     source = document.text.split("\n") if document is not None else []
-    blocks = [_problem(problem, style, name, source) for problem in error.problems]
+    cells = document.cells if document is not None else None
+    blocks = [_problem(problem if cells is None else _in_cell(problem, cells), style, name, source)
+              for problem in error.problems]  # fmt: skip
     count = len(error.problems)
     if not count:
         return error_text(error, style)
     told = f"{count} problem{'' if count == 1 else 's'} in {name}; nothing was saved or started."
     return "\n".join([*blocks, style.paint(told, "failed")])
+
+
+def _in_cell(problem: Problem, cells: Mapping[str, int]) -> Problem:
+    """A problem of a document that was made of cells: the cell instead of the line."""
+    worker = next((name for name in cells if f"{problem.path}.".startswith(f"workers.{name}.")), None)
+    where = f"cell {cells[worker]}: {problem.path}" if worker is not None else problem.path
+    return type(problem)(where, problem.message, problem.hint)
 
 
 def _problem(problem: Problem, style: Style, name: str, source: Sequence[str]) -> str:

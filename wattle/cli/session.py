@@ -44,7 +44,7 @@ class Session:
 
     def read(self, path: str | None, form: Format | None) -> documents.Document:
         """The document that is meant. Raises `NotFound` and `InvalidRequest`."""
-        self.document = documents.read(path, form)
+        self.document = documents.read(path, form, getattr(self.args, "name", None))
         return self.document
 
     def environment(self) -> dict[str, str] | None:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 
+from msgspec import structs
+
 from wattle.cli import picture, render
+from wattle.cli.grammar import is_file
 from wattle.core.document import format_of, parse, parse_document
 from wattle.core.document import render as document_text
 from wattle.core.errors import Conflict
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wattle.cli.session import Session
+    from wattle.core.models import Workflow
 
 
 def plan(session: Session) -> int:
@@ -43,13 +47,24 @@ def read_graph(session: Session) -> dict[str, Any]:
     return graph_of(document.text, document.form, document.folder)
 
 
+def _exported(session: Session) -> Workflow:
+    """The workflow that is meant: a saved one, or the one of a notebook. Raises `DocumentError` and `NotFound`."""
+    if is_file(session.args.name):
+        path, session.args.name = session.args.name, None
+        document = session.read(path, None)
+        return parse(document.text, document.form, base_dir=document.folder).workflow
+    flow = session.ask("read", "get_workflow", workflow=session.args.name)
+    return parse_document(flow["document"], base_dir=flow["working_dir"]).workflow
+
+
 def export(session: Session) -> int:
     """A definition as a document; never over another file."""
     args = session.args
-    flow = session.ask("read", "get_workflow", workflow=args.name)
+    found = _exported(session)
+    workers = [structs.replace(worker, owner="") for worker in found.workers]  # a path of this machine
+    workflow = structs.replace(found, workers=tuple(workers))
     form = args.format or (format_of(args.file) if args.file else None) or "yaml"
     folder = os.path.dirname(os.path.abspath(args.file)) if args.file else os.getcwd()
-    workflow = parse_document(flow["document"], base_dir=flow["working_dir"]).workflow
     text = document_text(workflow, form, relative_to=folder).rstrip("\n")
     if args.file is None:
         session.line(text)

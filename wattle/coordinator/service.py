@@ -28,7 +28,7 @@ from wattle.core import events as ev
 from wattle.core import replies as rp
 from wattle.core import requests as rq
 from wattle.core.environ import given
-from wattle.core.errors import Conflict, DocumentError, InvalidRequest, Unreachable
+from wattle.core.errors import Conflict, DocumentError, InvalidRequest, NotFound, Unreachable
 from wattle.core.models import RunOptions
 from wattle.core.ports import Logs, Store
 from wattle.core.progress import FINAL, IN_FLIGHT
@@ -239,7 +239,11 @@ class Service:
         if number is None and await self.history.latest(name) == 0:
             return views.graph_view((await self._workflow(name)).document, None)
         record, run = await self.history.run_of(request.workflow)
-        return views.graph_view(record.spec.document, run, await self.history.stale(record, run))
+        document = record.spec.document
+        if number is None:  # as it is defined today, with what its latest run made of it
+            with contextlib.suppress(NotFound):
+                document = (await self._workflow(name)).document
+        return views.graph_view(document, run, await self.history.stale(record, run))
 
     async def get_timeline(self, request: rq.GetTimeline) -> rp.Timeline:
         record, run = await self.history.run_of(request.workflow)

@@ -11,11 +11,11 @@ Laws: the object holds an address and a client and nothing that could grow old, 
 from __future__ import annotations
 
 import time
-from importlib import import_module
 from pathlib import Path
 
 from wattle.core.address import Address
 from wattle.core.errors import Conflict, InvalidRequest, NotFound, WattleError
+from wattle.runtime import cell_values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Run:
     def __init__(self, client: Client, address: str, detail: Mapping[str, Any] | None = None) -> None:
         self.client = client
         self.address = address
+        self.focus: str | None = None
+        """The worker that a view of it is about, if it is about one."""
         self._last: dict[str, Any] = dict(detail or {})
 
     @classmethod
@@ -244,5 +246,5 @@ def value_of(output: Mapping[str, Any]) -> Any:
     if output["type"] == "value":
         return output["value"]
     if output["type"] == "object":
-        return import_module("wattle.runtime.cell_values").load(output["path"])
+        return cell_values.load(output["path"])
     return Path(output["path"])
