@@ -179,6 +179,42 @@ async def test_only_new_rows_of_a_group_run(tmp_path: Path) -> None:
         assert taken_over(await desk.run(stale=True)) == {"g.1": "etl@1", "g.2": "etl@1"}
 
 
+async def test_a_row_is_the_same_row_wherever_it_stands_in_its_group(tmp_path: Path) -> None:
+    def flow(*seeds: int) -> dict[str, Any]:
+        return {"g": {"each": {"lr": [1, 2], "seed": list(seeds)}, "outputs": ["m"]},
+                "score": {"each": "g", "inputs": {"m": "g/m"}, "outputs": ["s"]},
+                "end": {"inputs": {"s": "score/s"}}}  # fmt: skip
+
+    pairs = [f"{name}.{n}" for name in ("g", "score") for n in (1, 2)]
+    async with Desk(tmp_path, "sqlite", slots=20) as desk:
+        await desk.create(flow(7))
+        await completed(desk, *pairs, "end")
+        await desk.create(flow(5, 7))  # (1,5) (1,7) (2,5) (2,7): the old rows are numbers 2 and 4 now
+        assert await stale(desk) == {"end"}
+        reply = await desk.ask("plan_workflow", workflow="etl", stale=True)
+        assert [(worker.runs, worker.why) for worker in reply.workers] == [
+            (2, "never ran"), (2, "never ran"), (1, "upstream score changed"),
+        ]  # fmt: skip
+        second = await completed(desk, "g.1", "g.3", "score.1", "score.3", "end", stale=True)
+        assert taken_over(second) == dict.fromkeys(("g.2", "g.4", "score.2", "score.4"), "etl@1")
+        rows = Path(desk.hands.launched[desk.hands.nonce("end")].env["WATTLE_INPUT_S"]).name
+        assert rows == "input-s.json"
+        (text,) = [text for path, text in desk.hands.launched[desk.hands.nonce("end")].files.items() if path.endswith(rows)]
+        assert "/1/score.1/s" in text
+        assert "/1/score.2/s" in text
+        assert (await desk.ask("get_output", workflow="etl", worker="g.4", port="m")).path.endswith("/1/g.2/m")
+        again = await desk.ask("rerun_workflow", workflow="etl@2", from_worker="score.4")
+        assert taken_over(again)["g.4"] == "etl@1"
+        await desk.settle()
+        assert desk.hands.launched[desk.hands.nonce("score.4")].env["WATTLE_INPUT_M"].endswith("/1/g.2/m")
+        await desk.ask("stop_workflow", workflow="etl")
+        await desk.settle()
+        await desk.create(flow(7))
+        third = await desk.ask("start_workflow", workflow="etl", stale=True)
+        assert taken_over(third)["g.2"] == "etl@1", "the group is as it was"
+        assert {worker.name for worker in third.workers if not worker.reused_from} == set()
+
+
 async def test_a_rerun_with_older_results_is_stale_where_these_are(tmp_path: Path) -> None:
     async with Desk(tmp_path) as desk:
         await first(desk)

@@ -137,6 +137,18 @@ def test_a_notebook_and_files_that_each_found_are_read() -> None:
     assert [found.keys[i] == changed_one.keys[i] for i in range(3)] == [True, True, False]
 
 
+def test_of_a_pushed_variable_what_it_holds_counts_and_not_where_it_lies() -> None:
+    def pushed(path: str, holds: str) -> Identities:
+        cell = {"cell": "n = len(table)", "inputs": {"table": {"object": path}}, "outputs": {"n": {"type": "value"}}}
+        return made({"workers": {"a": cell}}, {path: holds})
+
+    before = pushed("/tmp/one.parquet", "x")
+    assert pushed("/tmp/two.parquet", "x").keys == before.keys
+    now = pushed("/tmp/two.parquet", "y")
+    assert now.keys != before.keys
+    assert difference(before.facets(0), now.facets(0)) == "pushed table changed"
+
+
 def test_a_file_that_was_not_looked_at_leaves_its_reader_and_all_below_without_identity() -> None:
     found = made(BASE, {"/data/fetch.py": "x", "/data/lib/util.py": "y"})
     assert found.key("fetch")

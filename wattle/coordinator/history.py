@@ -187,7 +187,7 @@ class History:
         sources = await asyncio.to_thread(origins, self.store, run.spec)
         for port in detail.outputs:
             places = Places.of(_spec_of(run, progress, sources))
-            port.path = output_file(places, progress.instance, port.name)
+            port.path = output_file(places, run.spec.options.as_made(progress.instance), port.name)
         return detail
 
     async def log_view(self, workflow: str, worker: str, log_root: str) -> LogView:
@@ -248,7 +248,7 @@ def _spec_of(run: Run, progress: Progress, sources: dict[str, RunSpec]) -> RunSp
 
 def output_detail(run: Run, spec: RunSpec, instance: Instance, port: str, kind: str) -> rp.OutputDetail:
     """An output of type `kind` as it lies there."""
-    path = output_file(Places.of(spec), instance, port)
+    path = output_file(Places.of(spec), run.spec.options.as_made(instance), port)
     detail = rp.OutputDetail(address=f"{run.spec.address}/{instance.name}/{port}", port=port, type=kind, path=path,
                              exists=False)  # fmt: skip
     try:

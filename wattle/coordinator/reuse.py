@@ -16,12 +16,14 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from wattle.coordinator.values import output_file
 from wattle.core import graph
 from wattle.core.errors import InvalidRequest
 from wattle.core.expand import expand
 from wattle.core.identity import Identities, difference, needed_ports
-from wattle.core.models import Instance
+from wattle.core.models import Instance, RunOptions
 from wattle.core.places import Places
 from wattle.core.ports import Store
 from wattle.core.progress import FINAL
@@ -41,11 +43,12 @@ class Past:
         self.completed = completed
         """By instance, the attempt that made its result in this run; taken-over results were made in another."""
         self.places = Places(record.spec)
-        self._reused = record.spec.options.reused
+        self._options = record.spec.options
 
-    def origin(self, name: str) -> str:
-        """The run that made an instance's result."""
-        return self._reused.get(name, self.address)
+    def origin(self, index: int) -> tuple[str, str]:
+        """The run that made an instance's result, and what the instance was called there."""
+        name = self.identities.instances[index].name
+        return self._options.reused.get(name, self.address), self._options.renamed.get(name, name)
 
 
 class Earlier:
@@ -84,7 +87,7 @@ class Earlier:
                 instances = expand(spec.document, spec.rows)
             except (InvalidRequest, KeyError):  # by the rules of an older version it was sound
                 return None
-            identities = Identities(spec, instances).known(record.contents or {}, self.taken(spec.options.reused))
+            identities = Identities(spec, instances).known(record.contents or {}, self._taken(spec.options))
             completed = {seen.worker: seen for seen in self._store.attempts(spec.id)
                          if seen.phase == "completed" and seen.attempt}  # fmt: skip
             past = Past(record, identities, completed)
@@ -92,14 +95,15 @@ class Earlier:
                 self._keep(spec.id, past)
             return past
 
-    def taken(self, reused: Mapping[str, str]) -> dict[str, str]:
+    def _taken(self, options: RunOptions) -> dict[str, str]:
         """The identities of taken-over results; empty where the run that made one is gone."""
         origins: dict[str, Past | None] = {}
-        for address in set(reused.values()):
+        for address in set(options.reused.values()):
             workflow, _, number = address.rpartition("@")
             origins[address] = self.run(workflow, int(number))
-        found = {name: origins[address] for name, address in reused.items()}
-        return {name: past.identities.key(name) if past is not None else "" for name, past in found.items()}
+        found = {name: origins[address] for name, address in options.reused.items()}
+        return {name: past.identities.key(options.renamed.get(name, name)) if past is not None else ""
+                for name, past in found.items()}  # fmt: skip
 
     def _keep(self, run: int, past: Past) -> None:
         self._kept[run] = past
@@ -111,10 +115,12 @@ class Earlier:
 
 
 class Decision(NamedTuple):
-    """`origin` is the run whose result is taken over, empty for an instance that runs; `why` says so in words."""
+    """`origin` is the run whose result is taken over, empty for an instance that runs; `why` says so in words; `name`
+    is what the instance is called there."""
 
     origin: str
     why: str
+    name: str = ""
 
 
 def decide(now: Identities, pasts: Iterable[Past]) -> list[Decision]:
@@ -122,10 +128,14 @@ def decide(now: Identities, pasts: Iterable[Past]) -> list[Decision]:
     return _Deciding(now, pasts).all()
 
 
-def taken_over(now: Identities, decisions: Sequence[Decision]) -> dict[str, str]:
-    """Decisions as the `reused` of a run's options."""
-    return {instance.name: decision.origin for instance, decision in zip(now.instances, decisions, strict=True)
-            if decision.origin}  # fmt: skip
+def taken_over(options: RunOptions, now: Identities, decisions: Sequence[Decision]) -> RunOptions:
+    """The options of the run that takes over what was decided."""
+    found = [(instance.name, decision) for instance, decision in zip(now.instances, decisions, strict=True)
+             if decision.origin]  # fmt: skip
+    return msgspec.structs.replace(
+        options, origin="only what was stale", reused={name: decision.origin for name, decision in found},
+        renamed={name: decision.name for name, decision in found if decision.name != name},
+    )  # fmt: skip
 
 
 class _Deciding:
@@ -155,48 +165,63 @@ class _Deciding:
         running = sorted(index for index in above if not self._found[index].origin)
         spoilt = ""
         if not running:
+            origins = {(self._found[index].origin, self._found[index].name) for index in above}
             for past in self._pasts():
-                fault = self._fault(past, members, above)
-                if fault == "":
-                    for member in members:
-                        self._found[member] = Decision(past.address, f"same as {past.address}")
+                there = self._there(past, members, origins)
+                fault = there and self._fault(past, members, there)
+                if there and not fault:
+                    for member, index in zip(members, there, strict=True):
+                        name = past.identities.instances[index].name
+                        self._found[member] = Decision(past.address, f"same as {past.address}", name)
                     return
                 spoilt = spoilt or fault or ""
         for member in members:
             self._found[member] = Decision("", self._why(member, running, above, spoilt))
 
-    def _fault(self, past: Past, members: tuple[int, ...], above: Collection[int]) -> str | None:
-        """Empty when the results of that run are as good as new ones; None when they are others; else what has
-        happened to them since."""
-        names = [self._now.instances[member].name for member in members]
-        for member, name in zip(members, names, strict=True):
+    def _there(self, past: Past, members: tuple[int, ...], origins: set[tuple[str, str]]) -> list[int] | None:
+        """The results of that run which are as good as new ones: of the same identity, made from these very results of
+        their upstreams. None when there are none."""
+        found: list[int] = []
+        for member in members:
+            index = past.identities.same(self._now.instances[member])
             key = self._now.keys[member]
-            if not key or name not in past.completed or past.identities.key(name) != key:
+            if index is None or not key or past.identities.keys[index] != key:
                 return None
-        for index in above:
-            if past.origin(self._now.instances[index].name) != self._found[index].origin:
+            if past.identities.instances[index].name not in past.completed:
                 return None
-        faults = (spoilt(past.places, past.identities.instances[past.identities.by_name[name]], past.completed[name],
-                         self._needed[member]) for member, name in zip(members, names, strict=True))  # fmt: skip
+            found.append(index)
+        above = {before for index in found for before in past.identities.upstream(index)}.difference(found)
+        return found if {past.origin(index) for index in above} == origins else None
+
+    def _fault(self, past: Past, members: tuple[int, ...], there: Sequence[int]) -> str:
+        """What has happened to the files of these results since they were made; empty when nothing has."""
+        instances = [past.identities.instances[index] for index in there]
+        faults = (spoilt(past.places, instance, past.completed[instance.name], self._needed[member])
+                  for member, instance in zip(members, instances, strict=True))  # fmt: skip
         return next(filter(None, faults), "")
 
     def _why(self, index: int, running: Sequence[int], above: Collection[int], spoilt_: str) -> str:
-        name = self._now.instances[index].name
-        last = next((past for past in self._pasts() if name in past.completed), None)
-        if last is None:
-            tried = any(name in past.identities.by_name for past in self._pasts())
+        tried = False
+        for past in self._pasts():
+            there = past.identities.same(self._now.instances[index])
+            if there is None:
+                continue
+            if past.identities.instances[there].name in past.completed:
+                break
+            tried = True
+        else:
             return "not completed yet" if tried else "never ran"
-        if not last.identities.key(name):
-            return f"what {last.address} made it from is not known"
-        there = last.identities.by_name[name]
-        different = difference(last.identities.facets(there), self._now.facets(index))
+        if not past.identities.keys[there]:
+            return f"what {past.address} made it from is not known"
+        different = difference(past.identities.facets(there), self._now.facets(index))
         if different and not different.startswith("upstream "):
             return different
         if running:
             return different or f"upstream {self._now.instances[running[0]].worker} runs again"
         if spoilt_ or different:
             return spoilt_ or different
-        newer = [i for i in above if last.origin(self._now.instances[i].name) != self._found[i].origin]
+        then = {past.origin(before) for before in past.identities.upstream(there)}
+        newer = [i for i in above if (self._found[i].origin, self._found[i].name) not in then]
         return f"upstream {self._now.instances[min(newer, default=index)].worker} has another result by now"
 
     def _services(self) -> None:

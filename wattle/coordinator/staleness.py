@@ -115,7 +115,7 @@ class Staleness:
         today = (now.identities or Identities(record.spec, then.instances)).known(contents, {})
         return frozenset(
             instance.name for instance, key in zip(then.instances, then.keys, strict=True)
-            if key and today.key(instance.name) not in {"", key}
+            if key and (now_at := today.same(instance)) is not None and today.keys[now_at] not in {"", key}
         )  # fmt: skip
 
 

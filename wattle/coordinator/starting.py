@@ -166,9 +166,7 @@ def _check_gangs(coordinator: Coordinator, run: Run) -> None:
 def _with_results(spec: RunSpec, identities: Identities, history: History) -> RunSpec:
     """The run with every result taken over that still holds."""
     decisions = reuse.decide(identities, history.earlier.runs(spec.workflow))
-    reused = reuse.taken_over(identities, decisions)
-    options = msgspec.structs.replace(spec.options, reused=reused, origin="only what was stale")
-    return msgspec.structs.replace(spec, options=options)
+    return msgspec.structs.replace(spec, options=reuse.taken_over(spec.options, identities, decisions))
 
 
 def _check_resources(coordinator: Coordinator, document: Workflow) -> None:
@@ -203,8 +201,8 @@ def rerun(store: Store, record: RunRecord, run: Run, from_worker: str | None, fa
         kept -= run.together.from_here_on(changed | (everything - kept))
         reused = {run.workers[i].instance.name: run.workers[i].reused_from or run.spec.address for i in kept}
     spec = record.spec
-    options = RunOptions(jobs=jobs if jobs is not None else spec.options.jobs, reused=reused,
-                         origin=f"rerun of {spec.address}")  # fmt: skip
+    options = RunOptions(jobs=jobs if jobs is not None else spec.options.jobs, origin=f"rerun of {spec.address}",
+                         reused=reused, renamed=_renamed(spec.options, reused))  # fmt: skip
     return Start(spec.document, params=spec.params, options=options, environment=environment, rows=spec.rows)
 
 
@@ -231,15 +229,23 @@ def _outputs_unchanged(store: Store, run: Run, index: int, places: dict[str, Pla
     those of the runs that made results."""
     progress = run.workers[index]
     recorded, made_by, spec = progress.latest, progress.reused_from, run.spec
+    instance = spec.options.as_made(progress.instance)
     if made_by:
         workflow, _, number = made_by.rpartition("@")
         origin = store.run(workflow, int(number))
         if origin is None:
             return False
-        spec, recorded = origin.spec, _completed(store, origin, progress.instance.name)
+        spec, recorded = origin.spec, _completed(store, origin, instance.name)
     if recorded is None:
         return False
-    return not reuse.spoilt(places.setdefault(made_by, Places(spec)), progress.instance, recorded)
+    if made_by not in places:
+        places[made_by] = Places(spec)
+    return not reuse.spoilt(places[made_by], instance, recorded)
+
+
+def _renamed(options: RunOptions, reused: Mapping[str, str]) -> dict[str, str]:
+    """The names under which these results were made, where a run that took them over had others for them."""
+    return {name: made for name, made in options.renamed.items() if name in reused}
 
 
 def _completed(store: Store, origin: RunRecord, name: str) -> AttemptRecord | None:
@@ -274,7 +280,8 @@ def alone(store: Store, record: WorkflowRecord, name: str, environment: Mapping[
         reused = _takeover(store, earlier, reduced, by_name[name], sources)
         if reused is not None:
             return Start(reduced, params=earlier.spec.params, environment=environment, rows=earlier.spec.rows,
-                         options=RunOptions(origin=origin, reused=reused))  # fmt: skip
+                         options=RunOptions(origin=origin, reused=reused,
+                                            renamed=_renamed(earlier.spec.options, reused)))  # fmt: skip
     raise Conflict(f"{record.name}/{name} needs the outputs of {', '.join(sorted(sources))}, and no run has them.",
                    f"wattle run {record.name}", code="no-inputs")  # fmt: skip
 
@@ -326,7 +333,9 @@ def _takeover(store: Store, earlier: RunRecord, reduced: Workflow, worker: Worke
         origin = reused[instance.name] = earlier.spec.options.reused.get(instance.name, earlier.spec.address)
         if instance.worker not in sources:
             continue
-        if instance.name not in completed or not _files_there(specs.get(origin), worker, instance):
+        if instance.name not in completed or not _files_there(
+            specs.get(origin), worker, earlier.spec.options.as_made(instance)
+        ):
             return None
     return reused
 

@@ -105,6 +105,14 @@ class Identities:
                     self.keys[index] = _digest(own[index], inside, above).hex()
         return self
 
+    def same(self, instance: Instance) -> int | None:
+        """The index of the instance of the same worker with the same row, whatever its number; or None."""
+        return self._by_row.get(_row(instance))
+
+    @cached_property
+    def _by_row(self) -> dict[tuple[str, bytes], int]:
+        return {_row(instance): instance.index for instance in self.instances}
+
     def key(self, name: str) -> str:
         """The identity of an instance; empty when there is no such instance, or it is not known."""
         index = self.by_name.get(name)
@@ -236,8 +244,8 @@ class _Shared:
     def __init__(self, document: Workflow, worker: Worker) -> None:
         self._document = document
         self._worker = worker
-        self.files = {f"input file {given.file}": given.file for given in worker.inputs.values()
-                      if given.file is not None}  # fmt: skip
+        self.files = {f"pushed {port}" if given.object else f"input file {given.file}": given.file
+                      for port, given in worker.inputs.items() if given.file is not None}  # fmt: skip
         if worker.files:
             self.files |= {f"file {path}": path for path in worker.files}
         if worker.notebook is not None:
@@ -257,6 +265,9 @@ class _Shared:
         for name in worker.__struct_fields__:
             if name not in NO_PART and name not in ONE_BY_ONE:
                 facets.setdefault(WORDS.get(name, name), []).append(msgspec.to_builtins(getattr(worker, name)))
+        for given in facets["inputs"][0].values():  # of a pushed variable a cell sees what it holds, not where it lies
+            if given.get("object"):
+                given.pop("file", None)
         facets["python"].append(document.python)
         facets["setup"].append(document.setup)
         facets["working_dir"].append(document.working_dir)
@@ -281,6 +292,10 @@ class _Shared:
 
     def _texts(self) -> list[str]:
         return [*texts(self._worker), *self._document.env_vars.values()]
+
+
+def _row(instance: Instance) -> tuple[str, bytes]:
+    return instance.worker, msgspec.json.encode(sorted(instance.row.items())) if instance.row else b""
 
 
 def _globs(document: Workflow, worker: Worker) -> list[str]:

@@ -78,6 +78,7 @@ class Launcher:
         completed: of one that did not there is nothing (an empty path), but where nothing waits (`mode: parallel`).
         A stream lies nowhere: it has the address `worker/port`."""
         places = self._origins.get(reused_from) if reused_from else self._places
+        instance = self.spec.options.as_made(instance)
         kind = self._places.definitions[instance.worker].outputs[port].type
         if kind == "stream":
             return OutputRef(kind, f"{instance.name}/{port}")

@@ -185,8 +185,15 @@ class RunOptions(_Model, frozen=True, kw_only=True):
     jobs: int | None = None
     reused: dict[str, str] = {}
     """Instance name -> the address `workflow@n` whose result is taken over."""
+    renamed: dict[str, str] = {}
+    """Instance name -> its name in that run, where it was another: rows of a group move when others come or go."""
     origin: str = ""
     """What made this run when it was not a plain start: `rerun of etl@12`, `start of etl/clean`."""
+
+    def as_made(self, instance: Instance) -> Instance:
+        """The instance under the name by which its result was made."""
+        name = self.renamed.get(instance.name)
+        return instance if name is None else msgspec.structs.replace(instance, name=name)
 
 
 class RunSpec(_Model, frozen=True, kw_only=True):
