@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
-import nbformat
 import pytest
 
 from tests.helpers import wait_until
@@ -36,9 +36,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def begin(server: Server, name: str, code: int) -> str:
     """A job that runs a notebook with one workflow, whose last worker ends with this code; its id."""
     cells = ["%load_ext wattle", CELL.replace("NAME", name).replace("CODE", str(code)), "print('after', 6 * 7)"]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, server.folder / f"{name}.ipynb")
+    notebook = {
+        "nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        "cells": [{"cell_type": "code", "id": f"c{place}", "metadata": {}, "source": cell, "outputs": [],
+                   "execution_count": None} for place, cell in enumerate(cells)],
+    }  # fmt: skip
+    (server.folder / f"{name}.ipynb").write_text(json.dumps(notebook))
     made = server.ask("POST", "/scheduler/jobs", {
         "name": name, "input_uri": f"{name}.ipynb", "runtime_environment_name": "", "output_formats": ["ipynb"],
         "idempotency_token": name})  # fmt: skip
