@@ -146,6 +146,7 @@ def demo(session: Session) -> int:
     code = run(session)
     if code == 0 and not args.json and not args.detach:
         session.line(f"  edit it   {folder}/wattle.yaml       then   cd {folder} && wattle run")
+        session.line("  Jupyter   jupyter lab, then in a cell:  %load_ext wattle")
     return code
 
 
