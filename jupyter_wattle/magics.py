@@ -25,6 +25,7 @@ from wattle.cli.render import document_error_text, error_text
 from wattle.cli.verbs import verb_of
 from wattle.cli.words import overview
 from wattle.core.errors import DocumentError, InvalidRequest, WattleError
+from wattle.sdk.runs import RunFailed
 from wattle.settings import load
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class WattleMagics(Magics):
             return self._done(session) if cell is None else self._defined(session, cell)
         except grammar.HelpShown:
             return None
+        except RunFailed as error:
+            if error.run is not None and self.desk.here.front_end != "text":
+                self.views.show_run(error.run)  # a saved notebook holds the picture, too
+            raise self._told(error, None) from None
         except WattleError as error:
             raise self._told(error, session.document if session else None) from None
 

@@ -221,8 +221,9 @@ def _put(session: KernelSession, flow: str, stored: Mapping[str, Any],
 
 
 def _stale(session: KernelSession, flow: str) -> list[str]:
-    """The workers whose results are no longer what they would be."""
-    return [node["name"] for node in session.ask("write", "get_graph", workflow=flow)["nodes"] if node["stale"]]
+    """The workers whose results are no longer what they would be, the first first."""
+    nodes = session.ask("write", "get_graph", workflow=flow)["nodes"]
+    return [node["name"] for node in sorted(nodes, key=lambda node: (node["x"], node["y"])) if node["stale"]]
 
 
 # ---- a run of its own -----------------------------------------------------------------------------------------------
