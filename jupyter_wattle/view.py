@@ -25,6 +25,7 @@ from wattle.cli.conclusion import summary_line
 from wattle.cli.style import clean, clip, duration
 from wattle.core.errors import WattleError
 from wattle.sdk.flow import Flow
+from wattle.sdk.new import New
 from wattle.sdk.runs import FINAL, Run
 
 if TYPE_CHECKING:
@@ -113,6 +114,15 @@ class Views:
         bundle = self.flow_bundle(flow.client, flow.name)
         _publish(bundle if self.desk.here.front_end != "text" else {"text/plain": bundle["text/plain"]})
 
+    def show_new(self, form: New) -> None:
+        """Display the form for a new workflow."""
+        if self.desk.here.front_end == "text":
+            _publish({"text/plain": repr(form)})
+            return
+        data = self._data(form.client, "new", form.name, {"run": None, "graph": None, "timeline": None})
+        widget = self._widget(form.client, data) if self.desk.here.front_end == "widget" else None
+        _publish({MIME: data, "text/plain": repr(form)} if widget is None else widget._repr_mimebundle_()[0])
+
     def _updates(self) -> bool:
         return self.desk.here.kernel is not None
 
@@ -181,6 +191,8 @@ class Views:
         if formatter is not None:
             formatter.ipython_display_formatter.for_type(Run, self.show_run)
             formatter.ipython_display_formatter.for_type(Flow, self.show_flow)
+            formatter.ipython_display_formatter.for_type(New, self.show_new)
+        New.insert = staticmethod(shell.set_next_input)
         Run.told = staticmethod(self.line)
 
 

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wattle.app import connect, flow
+    from wattle.app import connect, flow, new
     from wattle.core.errors import (
         Conflict,
         DocumentError,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Client", "Conflict", "DocumentError", "Forbidden", "InternalError", "InvalidRequest", "NotAvailable", "NotFound",
     "Problem", "Run", "RunFailed", "StorageError", "Unreachable", "WattleError", "Worker", "Workflow", "__version__",
-    "connect", "flow", "worker",
+    "connect", "flow", "new", "worker",
 ]  # fmt: skip
 
 _ERRORS = "wattle.core.errors"
@@ -55,6 +55,7 @@ _HOME = {
     "RunFailed": "wattle.sdk.runs",
     "connect": "wattle.app",
     "flow": "wattle.app",
+    "new": "wattle.app",
     "worker": "wattle.sdk",
 }
 """Where a name comes from; a module comes from its package."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from wattle.host import Host
     from wattle.sdk.flow import Flow
+    from wattle.sdk.new import New
     from wattle.sdk.services import Services
     from wattle.settings import Settings
 
@@ -92,6 +93,13 @@ def flow(name: str, *, params: Mapping[str, Any] | None = None, **keys: Any) -> 
     program = getattr(sys.modules.get("__main__"), "__file__", None)
     source = notebook if notebook.endswith(".ipynb") else os.path.abspath(program) if program else os.getcwd()
     return Flow(name, connect, params=params, source=source, **keys)
+
+
+def new(name: str = "") -> New:
+    """A form for a new workflow, which a notebook shows; `as_cell()` makes a cell of what it has saved."""
+    from wattle.sdk.new import New
+
+    return New(connect, name)
 
 
 def environment() -> dict[str, str]:

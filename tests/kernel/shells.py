@@ -102,6 +102,7 @@ class Kernel:
         while reply["parent_header"].get("msg_id") != cell:
             reply = self.client.get_shell_msg(timeout=60)
         answer.status = reply["content"]["status"]
+        answer.next_input = "".join(said["text"] for said in reply["content"].get("payload", ()) if "text" in said)
         return answer
 
     def update_of(self, display_id: str, good: Any) -> dict[str, Any]:
@@ -137,6 +138,7 @@ class Answer:
     def __init__(self) -> None:
         self.status = ""
         self.text = ""
+        self.next_input = ""
         self.shown: list[dict[str, Any]] = []
         self.displays: list[str] = []
         self.error: Mapping[str, Any] = {}

@@ -118,3 +118,15 @@ def test_html_escapes_everything_that_comes_from_outside() -> None:
     assert "<img" not in html
     assert "&lt;img src=x onerror=" in html
     assert html.count("<tr>") == 2
+
+
+# ---- the form -----------------------------------------------------------------------------------------------------
+
+
+def test_a_form_is_shown_and_what_it_has_saved_becomes_a_cell(kernel: Kernel, place: Terminal) -> None:
+    data = kernel.run("import wattle\nform = wattle.new()\nform").shown[0][MIME]
+    assert (data["kind"], data["address"]) == ("new", "")
+    place.wattle("create", "etl.yaml", "--replace")
+    answer = kernel.run("print(form.as_cell('etl'))")
+    assert answer.text.startswith("%%wattle workflow etl\nname: etl\n")
+    assert answer.next_input.startswith("%%wattle workflow etl")

@@ -28,7 +28,9 @@ def cell_of(function: Callable[..., Any], worker: str, variables: Iterable[str],
     definition = _definition(function, worker)
     returned = [port for port, about in outputs.items() if _type(about) in {"object", "value"}]
     there = {*variables, *(port for port in outputs if port not in returned)}
-    call = f"{function.__name__}({_arguments(function, worker, there)})"
+    if definition.name in there:
+        definition.name = f"_{definition.name}"  # the variable of that name is not hidden
+    call = f"{definition.name}({_arguments(function, worker, there)})"
     lines = [*_imports(function, worker), ast.unparse(definition)]
     if len(returned) == 1:
         lines.append(f"{returned[0]} = {call}")
@@ -46,7 +48,10 @@ def _definition(function: Callable[..., Any], worker: str) -> ast.FunctionDef:
     except (OSError, TypeError):
         raise InvalidRequest(f"{worker}: the source of {function!r} cannot be found.",
                              "define it in a file or a cell") from None  # fmt: skip
-    tree = ast.parse(text).body[0]
+    try:
+        tree = ast.parse(text).body[0]
+    except SyntaxError:  # of a lambda only pieces of lines are found
+        tree = ast.Pass()
     if not isinstance(tree, ast.FunctionDef):
         raise InvalidRequest(f"{worker} is no plain function.", "write def …")
     if function.__code__.co_freevars:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from wattle.sdk.client import Client
 
 FINAL = frozenset({"completed", "failed", "cancelled"})
+LOOK_SECONDS = 0.1
+"""How often a wait with a limit looks."""
 
 
 class RunFailed(WattleError):
@@ -125,18 +127,30 @@ class Run:
 
     def _follow(self, enough: Callable[[Mapping[str, Any]], bool], timeout: float | None) -> None:
         """Take changes until the run has ended or `enough` says so."""
-        until = None if timeout is None else time.monotonic() + timeout
         show = Run.told(self) if Run.told is not None else lambda _change: None
         try:
-            for _, change in self.client.stream("watch_run", workflow=self.address):
+            for change in self._changes() if timeout is None else self._looks(timeout):
                 show(change)
                 if enough(change) or change["run"]["status"] in FINAL:
                     return
-                if until is not None and time.monotonic() > until:
-                    raise TimeoutError(f"{self.address} is still {change['run']['status']} after {timeout:g} s")
         finally:
             self._last = {}
             show(None)
+
+    def _changes(self) -> Iterator[Mapping[str, Any]]:
+        for _, change in self.client.stream("watch_run", workflow=self.address):
+            yield change
+
+    def _looks(self, timeout: float) -> Iterator[Mapping[str, Any]]:
+        """The same for who has no time to wait for the next change. Raises TimeoutError."""
+        until = time.monotonic() + timeout
+        while True:
+            detail = self.client.ask("list_workers", workflow=self.address)
+            yield {**detail, "run": detail, "first": True}
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"{self.address} is still {detail['status']} after {timeout:g} s")
+            time.sleep(min(LOOK_SECONDS, left))
 
     def raise_for_status(self) -> None:
         """Raises `RunFailed` when it has ended and not completed."""
