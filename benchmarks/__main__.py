@@ -13,7 +13,7 @@ import platform
 import time
 from collections.abc import Callable
 
-from benchmarks import engine, jupyter, live, notebook, parts
+from benchmarks import bus, engine, jupyter, live, notebook, parts
 from benchmarks.machine import Bench, Row, scratch_folder
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -26,6 +26,9 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "output": live.output,
     "cancels": live.cancels,
     "loop-lag": live.loop_lag,
+    "bus": bus.talk,
+    "bus-unused": bus.unused,
+    "bus-told": bus.told,
     "streams": jupyter.streams,
     "clients": jupyter.clients,
     "answers": jupyter.answers,

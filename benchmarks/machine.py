@@ -42,6 +42,7 @@ class Bench:
         self.rounds = 1 if quick else 3
         self.rows: list[Row] = []
         self.environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "WATTLE_HOME": str(scratch / "unused")}
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled
         self.floor = self._compile_floor()
 
     def _compile_floor(self) -> str:

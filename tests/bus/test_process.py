@@ -176,7 +176,7 @@ async def test_a_router_that_could_not_start_is_tried_again(tmp_path: Path) -> N
 async def test_a_zenohd_of_the_same_minor_version_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = tmp_path / "bin" / "zenohd"
     fake.parent.mkdir()
-    version = zenoh.version()
+    version = processes.version()
     fake.write_text(f"""#!{sys.executable}
 import json, sys, threading
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import importlib.metadata
 import json
 import logging
 import os
@@ -149,7 +150,7 @@ class RouterProcess:
     def _fingerprint(self, zenohd: str) -> str:
         """The same when a router that runs does what would be asked of a new one."""
         config = router_config(self._hub, {role: role for role in ROLES}, "", "", "", [], None)
-        asked = [config, str(self._socket), self._tls and self._tls._asdict(), zenohd, zenoh.version(), self._linger]
+        asked = [config, str(self._socket), self._tls and self._tls._asdict(), zenohd, version(), self._linger]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def _reachable(self) -> bool:
@@ -280,7 +281,16 @@ def find_zenohd() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     found = re.search(r"\bv?(\d+\.\d+)\.\d+", told)
-    return path if found is not None and found[1] == ".".join(zenoh.version().split(".")[:2]) else ""
+    return path if found is not None and found[1] == ".".join(version().split(".")[:2]) else ""
+
+
+def version() -> str:
+    """Of the library here; empty when there is none. Not where the library is imported: finding out takes longer than
+    that does, and workers need not know."""
+    try:
+        return importlib.metadata.version("eclipse-zenoh")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def end_process(ready: Mapping[str, Any]) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.metadata
 import json
 import logging
 import os
@@ -445,11 +444,3 @@ def unanswered(what: str) -> Unreachable:
 def _late() -> Reply:
     told = {"code": "timeout", "message": "No answer came in time.", "hint": "ask with a longer timeout"}
     return Reply(b"", "", told)
-
-
-def version() -> str:
-    """Of the library here; empty when there is none."""
-    try:
-        return importlib.metadata.version("eclipse-zenoh")
-    except importlib.metadata.PackageNotFoundError:
-        return ""
