@@ -1,7 +1,8 @@
 /* Builds what the hosts load, or the unit tests:  node build.mjs [--tests | --watch] */
 
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -46,6 +47,34 @@ else if (process.argv.includes("--watch")) await (await esbuild.context({ ...pro
 else {
   await esbuild.build(product);
   for (const name of ["page.css", "wattle.svg"]) copyFileSync(join(here, "src/host", name), join(here, "../static", name));
+  await buildLab(join(here, "../labextension"));
+}
+
+/** The prebuilt extension: a small script with a hash in its name, which fetches `wattle.js` beside it; that one is put
+    there when the package is installed (`pyproject.toml`). */
+async function buildLab(place) {
+  const digest = (data) => createHash("sha256").update(data).digest("hex").slice(0, 16);
+  const module = `wattle.js?v=${digest(readFileSync(join(here, "../static/wattle.js")))}`;
+  const made = await esbuild.build({
+    ...shared,
+    minify: true,
+    format: "iife",
+    write: false,
+    entryPoints: ["src/host/lab.ts"],
+    define: { WATTLE_MODULE: JSON.stringify(module) },
+  });
+  const script = made.outputFiles[0].contents;
+  const load = `static/remoteEntry.${digest(script)}.js`;
+  rmSync(place, { recursive: true, force: true });
+  mkdirSync(join(place, "static"), { recursive: true });
+  writeFileSync(join(place, load), script);
+  const { name, version, description, license } = JSON.parse(readFileSync(join(here, "package.json")));
+  const build = { load, extension: "./panel", mimeExtension: "./mime" };
+  const jupyterlab = { extension: true, mimeExtension: true, _build: build };
+  const json = (value) => `${JSON.stringify(value, null, 2)}\n`;
+  writeFileSync(join(place, "package.json"), json({ name, version, description, license, jupyterlab }));
+  const uninstallInstructions = "Use your Python package manager (pip, conda, …) to uninstall the package jupyter-wattle";
+  writeFileSync(join(place, "install.json"), json({ packageManager: "python", packageName: "jupyter-wattle", uninstallInstructions }));
 }
 
 /** Bundle each test for Node and run them all. */

@@ -10,7 +10,7 @@ from tests.jupyter.servers import Server, run_starting
 from tests.terminal import REPOSITORY
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Request
 
 LABEXTENSION = Path(REPOSITORY) / "jupyter_wattle" / "labextension"
 STATIC = Path(REPOSITORY) / "jupyter_wattle" / "static"
@@ -56,3 +56,12 @@ def script(code: str, **more: Any) -> dict[str, Any]:
 def run_status(server: Server, address: str) -> str:
     workflow, number = address.split("@")
     return str(server.ask("GET", f"/api/workflows/{workflow}/runs/{number}").json["status"])
+
+
+def open_streams(page: Page) -> set[Request]:
+    """The streams that the page holds open; events of the browser are heard while it is asked something."""
+    found: set[Request] = set()
+    page.on("request", lambda request: found.add(request) if "/api/wattle/stream?" in request.url else None)
+    for ended in ("requestfailed", "requestfinished"):
+        page.on(ended, lambda request: found.discard(request))  # noqa: PLW0108  Playwright looks at a handler's signature
+    return found

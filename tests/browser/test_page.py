@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.pages import begin, gate, node, open_run, run_status, script
+from tests.browser.pages import begin, gate, node, open_run, open_streams, run_status, script
 from tests.helpers import wait_until
 from tests.jupyter.servers import Server
 
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-
-
-def settled(page: Page, open_streams: set[str]) -> int:
-    """How many streams are open once those that were replaced are closed; 0 while there are more."""
-    page.evaluate("1")  # events of the browser are heard while it is asked
-    return 1 if len(open_streams) == 1 else 0
 
 
 
@@ -169,15 +163,12 @@ def test_a_log_of_a_million_lines_is_read_from_both_ends_with_few_elements(page:
 
 def test_the_page_follows_on_one_connection(page: Page, server: Server) -> None:
     folder = begin(server, "single", {"a": gate(before="echo one"), "b": gate(before="echo two")})
-    open_streams: set[str] = set()
-    page.on("request", lambda request: open_streams.add(request.url) if "/stream?" in request.url else None)
-    page.on("requestfailed", lambda request: open_streams.discard(request.url))
-    page.on("requestfinished", lambda request: open_streams.discard(request.url))
+    streams = open_streams(page)
     open_run(page, server, "single@1")
     for name in "ab":
         node(page, name).click()
         page.locator(".log .line").wait_for()
-    assert wait_until(lambda: settled(page, open_streams)) == 1
+    wait_until(lambda: page.evaluate("1") and len(streams) == 1)
     (folder / "gate").touch()
     node(page, "b", "completed").wait_for()
 

@@ -1,10 +1,11 @@
 /* The one module that every host mounts: `mount(el, source, options) -> unmount`. */
 
 import { Refusal, type Source } from "./api";
-import { makeRoot } from "./root";
+import { makeRoot, type Root } from "./root";
 import { restSource } from "./source/rest";
 import { SnapshotSource } from "./source/snapshot";
 import { LogView } from "./view/log";
+import { Panel } from "./view/panel";
 import { RunView, type Snapshot } from "./view/run";
 
 /** The data of `application/vnd.wattle.run+json`. */
@@ -24,9 +25,14 @@ export interface Options {
   onRun?: (address: string, worker: string) => void;
 }
 
-/** Show a bundle in an element, fed by a source. */
+/** Show a bundle in an element, fed by a source. Returns what ends it. */
 export function mount(element: HTMLElement, source: Source, options: Options): () => void {
   const root = makeRoot(element, !!options.fill);
+  draw(root, source, options);
+  return root.end;
+}
+
+function draw(root: Root, source: Source, options: Options): void {
   const { bundle } = options;
   if (bundle.kind === "logs" && bundle.worker)
     root.show(
@@ -47,22 +53,48 @@ export function mount(element: HTMLElement, source: Source, options: Options): (
         {...(options.onRun ? { onRun: options.onRun } : {})}
       />,
     );
-  return root.end;
 }
 
 /** Show what a notebook saved, and go on from there if this page's server is of the same state root. */
-export function mountSaved(element: HTMLElement, baseUrl: string, token: string, bundle: Bundle): () => void {
-  let unmount = mount(element, new SnapshotSource(""), { bundle });
-  let over = false;
-  void choose(baseUrl, token, bundle.store_id).then((source) => {
-    if (over) return;
-    unmount();
-    unmount = mount(element, source, { bundle });
+export function mountSaved(element: HTMLElement, baseUrl: string, token: string, first: Bundle): Saved {
+  const root = makeRoot(element, false);
+  let [source, bundle, over]: [Source, Bundle, boolean] = [new SnapshotSource(""), first, false];
+  const show = () => draw(root, source, { bundle });
+  show();
+  void choose(baseUrl, token, bundle.store_id).then((found) => {
+    source = found;
+    if (!over) show();
   });
-  return () => {
-    over = true;
-    unmount();
+  return {
+    update: (given) => {
+      bundle = given;
+      show();
+    },
+    end: () => {
+      over = true;
+      root.end();
+    },
   };
+}
+
+/** A saved view; the kernel that made it may bring it up to date. */
+export interface Saved {
+  update: (bundle: Bundle) => void;
+  end: () => void;
+}
+
+/** Show a run in a tab of its own. */
+export function mountRun(element: HTMLElement, baseUrl: string, token: string, address: string): () => void {
+  const root = makeRoot(element, true);
+  root.show(<RunView source={restSource(baseUrl, token)} address={address} fill />);
+  return root.end;
+}
+
+/** Show the runs of a server in a narrow place. */
+export function mountPanel(element: HTMLElement, baseUrl: string, token: string, onOpen: (address: string) => void): () => void {
+  const root = makeRoot(element, true);
+  root.show(<Panel source={restSource(baseUrl, token)} onOpen={onOpen} />);
+  return root.end;
 }
 
 /** The server of this page, if it answers for this state root; else nobody, with the sentence that says why. */

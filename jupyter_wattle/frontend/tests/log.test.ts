@@ -25,6 +25,14 @@ test("what was seen already is not shown twice, and what is missing is a gap", (
   assert.deepEqual(log.pieces.map((piece) => [piece.kind, piece.from, piece.to]), [["gap", 0, 100], ["text", 100, 105]]);
 });
 
+test("of a chunk that was seen in part only the rest is shown", () => {
+  const log = new LogModel();
+  log.append(chunk(0, "über\n"));
+  log.append(chunk(0, "über\nuns\n"));
+  assert.deepEqual(all(log), ["über", "uns"]);
+  assert.equal(log.bytes, 10);
+});
+
 test("a range fills the end of a gap from a whole line on, and the rest stays a gap", () => {
   const log = new LogModel();
   log.append(chunk(100, "tail\n"));

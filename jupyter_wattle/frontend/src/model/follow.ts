@@ -56,7 +56,7 @@ export class FollowedRun {
 
   private follow(): void {
     this.leave = this.source.follow(`run:${this.address}`, {
-      place: () => (this.model.seq ? String(this.model.seq) : ""),
+      place: () => (this.model.seq && this.model.workers.length ? String(this.model.seq) : ""),
       message: (data) => this.model.apply(data as RunChange),
       ended: () => this.changed(),
       failed: (error) => {

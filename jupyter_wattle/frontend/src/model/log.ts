@@ -55,6 +55,7 @@ export class LogModel {
       this.pieces.push(marker("attempt", chunk, chunk.from_offset, chunk.from_offset));
     const known = this.ends.get(key) ?? 0;
     if (chunk.to_offset <= known) return; // seen already
+    if (chunk.from_offset < known) return this.append(behind(chunk, known));
     if (chunk.from_offset > known) this.pieces.push(marker("gap", chunk, known, chunk.from_offset));
     this.ends.set(key, chunk.to_offset);
     this.add(chunk);
@@ -194,6 +195,13 @@ export class LogModel {
       piece.text = piece.starts = null;
     }
   }
+}
+
+/** What of a chunk is behind an offset. */
+function behind(chunk: LogChunk, offset: number): LogChunk {
+  const skip = offset - chunk.from_offset;
+  if (chunk.text === null) return { ...chunk, base64: btoa(atob(chunk.base64 ?? "").slice(skip)), from_offset: offset };
+  return { ...chunk, text: new TextDecoder().decode(new TextEncoder().encode(chunk.text).slice(skip)), from_offset: offset };
 }
 
 function marker(kind: Piece["kind"], where: { attempt: number; stream: string }, from: number, to: number): Piece {

@@ -14,10 +14,12 @@ const SILENCE_MS = 45000;
 const HIDDEN_MS = 20000;
 const LOG_TAIL = 2000;
 
+/** Who follows what. Two views of one run share its topic; one that comes late has it begin anew for both. */
+export type Topics = Map<string, Set<Follower>>;
 export type Open = (query: URLSearchParams, signal: AbortSignal, headers: Record<string, string>) => Promise<Response>;
 
 export class Stream {
-  private readonly topics = new Map<string, Follower>();
+  private readonly topics: Topics = new Map();
   private links: Link[] = [];
   private timer = 0;
   private asleep = 0;
@@ -28,13 +30,15 @@ export class Stream {
   }
 
   follow(topic: string, follower: Follower): () => void {
-    this.topics.set(topic, follower);
+    const followers = this.topics.get(topic) ?? new Set<Follower>();
+    followers.add(follower);
+    this.topics.set(topic, followers);
     this.later();
     return () => {
-      if (this.topics.get(topic) === follower) {
-        this.topics.delete(topic);
-        this.later();
-      }
+      followers.delete(follower);
+      if (followers.size || this.topics.get(topic) !== followers) return;
+      this.topics.delete(topic);
+      this.later();
     };
   }
 
@@ -75,13 +79,16 @@ function byKind(one: string, other: string): number {
 }
 
 /** Query of a set of topics, in the server's order, each from its follower's place. */
-export function queryOf(names: string[], topics: Map<string, Follower>): URLSearchParams {
+export function queryOf(names: string[], topics: Topics): URLSearchParams {
   const query = new URLSearchParams();
   const of = (kind: string) => names.filter((name) => name.startsWith(kind)).map((name) => name.slice(kind.length));
   if (of("run:").length) query.set("runs", of("run:").join(","));
   if (of("log:").length) query.set("logs", of("log:").join(","));
   if (names.includes("events")) query.set("events", "true");
-  const places = names.map((name) => topics.get(name)?.place() ?? "");
+  const places = names.map((name) => {
+    const all = [...(topics.get(name) ?? [])].map((follower) => follower.place());
+    return all.includes("") ? "" : (all[0] ?? "");
+  });
   if (places.some(Boolean)) query.set("position", places.join(","));
   if (of("log:").length) query.set("tail", String(LOG_TAIL));
   return query;
@@ -95,7 +102,7 @@ class Link {
 
   constructor(
     private readonly names: string[],
-    private readonly topics: Map<string, Follower>,
+    private readonly topics: Topics,
     private readonly open: Open,
     private readonly stream: Stream,
   ) {
@@ -175,12 +182,11 @@ class Link {
     if (event === "error") throw asRefusal(data);
     if (event !== "message") return false;
     const item = data as TopicItem;
-    const follower = this.topics.get(item.topic);
-    if (!follower) return true;
-    if (item.event === "message") follower.message(item.data, item.id);
-    else {
-      this.topics.delete(item.topic);
-      if (item.event === "end") follower.ended(item.data);
+    const followers = [...(this.topics.get(item.topic) ?? [])];
+    if (item.event !== "message") this.topics.delete(item.topic);
+    for (const follower of followers) {
+      if (item.event === "message") follower.message(item.data, item.id);
+      else if (item.event === "end") follower.ended(item.data);
       else follower.failed(asRefusal(item.data));
     }
     return true;
@@ -189,18 +195,14 @@ class Link {
   /** A refusal that will not go away ends the topics; it is not known whose fault it is. True when it has. */
   private refuse(names: string[], error: Refusal): boolean {
     if (["unreachable", "too-many-streams", "500", "502", "503", "504"].includes(error.code)) return false;
-    this.each(names, (follower, name) => {
-      this.topics.delete(name);
-      follower.failed(error);
-    });
+    const followers = names.flatMap((name) => [...(this.topics.get(name) ?? [])]);
+    for (const name of names) this.topics.delete(name);
+    for (const follower of followers) follower.failed(error);
     return true;
   }
 
-  private each(names: string[], tell: (follower: Follower, name: string) => void): void {
-    for (const name of names) {
-      const follower = this.topics.get(name);
-      if (follower) tell(follower, name);
-    }
+  private each(names: string[], tell: (follower: Follower) => void): void {
+    for (const name of names) for (const follower of this.topics.get(name) ?? []) tell(follower);
   }
 }
 

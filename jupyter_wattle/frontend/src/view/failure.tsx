@@ -29,7 +29,7 @@ export class Failure extends Component<Props, { words: string[] }> {
 
   override componentDidUpdate(before: Props): void {
     const [old, own] = [before.worker, this.props.worker];
-    if (before.run !== this.props.run || old.name !== own.name || old.attempt !== own.attempt) void this.look();
+    if (before.source !== this.props.source || before.run !== this.props.run || old.name !== own.name || old.attempt !== own.attempt) void this.look();
   }
 
   override componentWillUnmount(): void {

@@ -91,16 +91,18 @@ export class Lists extends Component<Props, State> {
     if (!rows.length) return <Empty what={props.what} />;
     return (
       <table class={props.narrow ? "narrow" : ""}>
-        <thead>
-          <tr>
-            <th scope="col">{props.what === "workflows" ? "workflow" : "run"}</th>
-            <th scope="col">status</th>
-            {!props.narrow && <th scope="col">workers</th>}
-            {!props.narrow && <th scope="col" class="num">took</th>}
-            <th scope="col" class="num">when</th>
-            {!props.narrow && props.what === "workflows" && <th><span class="unseen">actions</span></th>}
-          </tr>
-        </thead>
+        {!props.narrow && (
+          <thead>
+            <tr>
+              <th scope="col">{props.what === "workflows" ? "workflow" : "run"}</th>
+              <th scope="col">status</th>
+              <th scope="col">workers</th>
+              <th scope="col" class="num">took</th>
+              <th scope="col" class="num">when</th>
+              {props.what === "workflows" && <th><span class="unseen">actions</span></th>}
+            </tr>
+          </thead>
+        )}
         <tbody>
           {props.what === "workflows"
             ? (workflows ?? []).map((one) => <Row key={one.name} {...props} address={one.name} about={one.description} run={one.run} workers={one.workers} now={now} startable />)
@@ -130,20 +132,33 @@ function Row({ source, address, about, run, workers, now, startable, narrow, lin
   const took = run?.started_at ? duration((run.completed_at ?? now) - run.started_at) : "";
   const active = run && (run.status === "created" || run.status === "running");
   const name = plain(address);
+  if (narrow)
+    return (
+      <tr class="open" onClick={() => onOpen(address)}>
+        <td class="narrow">
+          <Mark look={look} />
+          <span class="grow">
+            <button type="button" class="main" title={`${name} ${look}`}>{name}</button>
+            {run?.cause && <small>{plain(run.cause)}: {run.reason}</small>}
+          </span>
+        </td>
+        <td class="num">{active ? took : run ? ago(now - run.created_at) : "never run"}</td>
+      </tr>
+    );
   return (
     <tr class="open" onClick={(event) => (event.target as Element).closest("a, button, .confirm") || onOpen(address)}>
       <td>
-        {href ? <a class="main" href={href}>{name}</a> : <button type="button" class="main" onClick={() => onOpen(address)}>{name}</button>}
+        <a class="main" href={href ?? "#"}>{name}</a>
         {about && <small title={about}>{plain(about)}</small>}
       </td>
       <td class="status">
-        <Mark look={look} silent /> {run ? (startable && !narrow ? `${look} · ${run.number}` : look) : "never run"}
+        <Mark look={look} silent /> {run ? (startable ? `${look} · ${run.number}` : look) : "never run"}
         {run?.cause && <small>{plain(run.cause)}: {run.reason}</small>}
       </td>
-      {!narrow && <td>{run ? <Meter run={run} /> : null}<small>{plural(run ? total(run.counts) : workers, "worker")}</small></td>}
-      {!narrow && <td class="num">{took}</td>}
+      <td>{run ? <Meter run={run} /> : null}<small>{plural(run ? total(run.counts) : workers, "worker")}</small></td>
+      <td class="num">{took}</td>
       <td class="num">{run ? ago(now - run.created_at) : ""}</td>
-      {!narrow && startable && (
+      {startable && (
         <td class="num">
           {!active && <Action label="Run" act={async () => onOpen((await source.ask("start_workflow", { workflow: address })).address)} />}
         </td>

@@ -74,6 +74,7 @@ export class RunView extends Component<RunViewProps, State> {
   override componentDidUpdate(before: RunViewProps): void {
     const own = this.props;
     if (before.address !== own.address || before.source !== own.source) this.turnTo(own.address, own.worker ?? "");
+    else if (before.snapshot !== own.snapshot && own.snapshot && !own.source.live) this.followed.model.load(own.snapshot.run, own.snapshot.graph);
     else if (before.worker !== own.worker && own.worker !== undefined && own.worker !== this.state.worker) this.setState({ worker: own.worker });
   }
 

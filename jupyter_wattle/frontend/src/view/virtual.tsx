@@ -28,7 +28,10 @@ export class VirtualList extends Component<Props, { top: number; height: number 
 
   override componentDidMount(): void {
     this.props.hold?.(this);
-    this.sizes = new ResizeObserver(() => this.measure());
+    this.sizes = new ResizeObserver(() => {
+      this.measure();
+      this.stick();
+    });
     if (this.host) this.sizes.observe(this.host);
     this.measure();
     this.stick();

@@ -1,0 +1,123 @@
+"""A notebook that holds a saved view: it is live when it is opened, in JupyterLab and in Notebook 7, whatever its kernel
+does, and opening it starts nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.pages import begin, gate, node, open_streams
+from tests.helpers import wait_until
+from tests.jupyter.servers import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+MIME = "application/vnd.wattle.run+json"
+EVIL = "<img src=x onerror=alert(1)>"
+FRONT_ENDS = {"lab": "lab/workspaces/{0}/tree/{0}.ipynb", "notebook": "notebooks/{0}.ipynb"}
+"""Lab opens again what was open in a workspace: each test has one of its own."""
+
+
+def bundle(server: Server, address: str, **more: Any) -> dict[str, Any]:
+    """The data of a view, as the kernel's side saves it."""
+    workflow, _, number = address.partition("@")
+    detail = server.ask("GET", f"/api/workflows/{workflow}/runs/{number}").json if number else None
+    graph = server.ask("GET", f"/api/workflows/{address}/graph").json
+    health = server.ask("GET", "/api/wattle/health").json
+    snapshot = {"run": detail, "graph": graph, "timeline": None}
+    return {"version": 1, "kind": "run", "address": address, "worker": None, "store_id": health["store_id"],
+            "home": health["home"], "snapshot": snapshot, **more}  # fmt: skip
+
+
+def save(server: Server, name: str, *bundles: dict[str, Any]) -> str:
+    """A notebook with these views as outputs; returns its name without the suffix."""
+    cells = [{"cell_type": "code", "id": f"c{i}", "execution_count": 1, "metadata": {}, "source": "%wattle run",
+              "outputs": [{"output_type": "display_data", "metadata": {}, "data": {
+                  MIME: data, "text/plain": "a static picture"}}]} for i, data in enumerate(bundles)]  # fmt: skip
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
+    Path(server.folder, f"{name}.ipynb").write_text(json.dumps(notebook))
+    return name
+
+
+def show(page: Page, server: Server, name: str, front_end: str) -> None:
+    page.goto(server.url + FRONT_ENDS[front_end].format(name))
+    page.locator(".jp-WattleView .run").first.wait_for(timeout=40_000)
+
+
+@pytest.fixture
+def writes(page: Page) -> list[str]:
+    """Everything that the page asks Wattle to change."""
+    found: list[str] = []
+    ours = re.compile(r"/api/(workflows|workers|wattle)\b")
+    page.on("request", lambda request: found.append(request.url)
+            if request.method != "GET" and ours.search(request.url) else None)  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_a_saved_view_is_live_when_opened_and_when_its_kernel_is_dead(
+    page: Page, server: Server, front_end: str, writes: list[str]
+) -> None:
+    folder = begin(server, f"saved-{front_end}", {"one": gate(before="echo begun"),
+                                                  "two": {"command": "true", "needs": ["one"]}})  # fmt: skip
+    show(page, server, save(server, front_end, bundle(server, f"saved-{front_end}@1")), front_end)
+    node(page, "one", "running").wait_for()
+    for kernel in server.ask("GET", "/api/kernels").json:
+        server.ask("DELETE", f"/api/kernels/{kernel['id']}")
+    node(page, "one").click()
+    page.locator(".log .line", has_text="begun").wait_for()
+    (folder / "gate").touch()
+    node(page, "two", "completed").wait_for()
+    assert writes == []
+
+
+def test_a_notebook_that_was_closed_shows_what_has_become_of_the_run(page: Page, server: Server) -> None:
+    folder = begin(server, "closed", {"one": gate()})
+    wait_until(lambda: bundle(server, "closed@1")["snapshot"]["run"]["status"] == "running")
+    name = save(server, "closed", bundle(server, "closed@1"))
+    (folder / "gate").touch()
+    wait_until(lambda: bundle(server, "closed@1")["snapshot"]["run"]["status"] == "completed")
+    show(page, server, name, "lab")
+    node(page, "one", "completed").wait_for()
+
+
+def test_a_view_of_another_server_says_so_and_shows_the_picture_that_was_saved(page: Page, server: Server) -> None:
+    begin(server, "elsewhere", {"one": {"command": "true"}})
+    wait_until(lambda: bundle(server, "elsewhere@1")["snapshot"]["run"]["status"] == "completed")
+    data = bundle(server, "elsewhere@1", store_id="of-another-place")
+    data["snapshot"]["run"]["workers"][0]["status"] = "running"
+    data["snapshot"]["graph"]["nodes"][0]["name"] = data["snapshot"]["run"]["workers"][0]["name"] = EVIL
+    show(page, server, save(server, "elsewhere", data), "lab")
+    page.locator(".note", has_text="this server keeps other runs").wait_for()
+    page.locator(".node.running", has_text=EVIL[:6]).wait_for()
+    assert page.locator("header.head button").count() == 0
+
+
+def test_many_views_of_one_notebook_share_one_connection(page: Page, server: Server) -> None:
+    folder = begin(server, "shared", {"one": gate()})
+    streams = open_streams(page)
+    data = bundle(server, "shared@1")
+    show(page, server, save(server, "shared", data, {**data, "kind": "logs", "worker": "one"}, data), "lab")
+    wait_until(lambda: page.locator('.node[data-status="running"]').count() == 2)
+    page.locator(".alone .log").wait_for()
+    wait_until(lambda: page.evaluate("1") and len(streams) == 1)
+    (folder / "gate").touch()
+    wait_until(lambda: page.locator('.node[data-status="completed"]').count() == 2)
+
+
+def test_the_panel_lists_runs_and_opens_one_as_a_tab(page: Page, server: Server) -> None:
+    folder = begin(server, "panelled", {"one": gate()})
+    page.goto(f"{server.url}lab")
+    page.locator('.jp-SideBar [data-id="jupyter-wattle-panel"]').click(timeout=40_000)
+    page.locator("#jupyter-wattle-panel button.main", has_text="panelled@1").click()
+    tab = page.locator("#jupyter-wattle-panelled\\@1")
+    tab.locator('[data-key="one"][data-status="running"]').wait_for()
+    (folder / "gate").touch()
+    tab.locator('[data-key="one"][data-status="completed"]').wait_for()
+    page.locator("#jupyter-wattle-panel tr", has_text="panelled@1").locator(".mark.completed").wait_for()
