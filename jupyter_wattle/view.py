@@ -55,6 +55,7 @@ class Views:
         self._pace = threading.Lock()
         self._next = 0.0
         self._following: dict[str, threading.Thread] = {}
+        self._shown: tuple[Run, int] | None = None
         self._stores: dict[int, tuple[str, str]] = {}
 
     # ---- what is shown ------------------------------------------------------------------------------------------
@@ -93,6 +94,8 @@ class Views:
 
     def show_run(self, run: Run) -> None:
         """Display a run, and keep the display up to date until it has ended."""
+        if self._shown == (run, self._cell):
+            return  # the line that was waited at has just become its picture
         detail = run.detail
         if self.desk.here.front_end == "text" or not self._updates():
             said = _said(run.client, run.address, run.focus) if run.focus else ""
@@ -122,6 +125,11 @@ class Views:
         data = self._data(form.client, "new", form.name, {"run": None, "graph": None, "timeline": None})
         widget = self._widget(form.client, data) if self.desk.here.front_end == "widget" else None
         _publish({MIME: data, "text/plain": repr(form)} if widget is None else widget._repr_mimebundle_()[0])
+
+    @property
+    def _cell(self) -> int:
+        """The number of the cell that is being executed."""
+        return int(self.desk.here.shell.execution_count)
 
     def _updates(self) -> bool:
         return self.desk.here.kernel is not None
@@ -179,11 +187,25 @@ class Views:
 
     # ---- waiting ------------------------------------------------------------------------------------------------
 
-    def line(self, run: Run) -> Callable[[Mapping[str, Any] | None], None]:
-        """What shows that a person waits for a run: one line, updated in place. Nobody to see it, nothing shown."""
+    def line(self, run: Run, whole: bool) -> Callable[[Mapping[str, Any] | None], None]:  # noqa: FBT001
+        """What shows that a person waits for a run: one line, updated in place. Nobody to see it, nothing shown. When
+        the whole run was waited for, the line becomes its picture."""
         if self.desk.here.headless:
             return lambda _change: None
-        return (_Line if self._updates() else _TerminalLine)(run.address, self.desk.style()).take
+        if not self._updates():
+            return _TerminalLine(run.address, self.desk.style()).take
+        line = _Line(run.address, self.desk.style())
+        if not whole or self.desk.here.front_end == "text":
+            return line.take
+
+        def take(change: Mapping[str, Any] | None) -> None:
+            if change is None and line.seen_to_the_end:
+                line.replace(self.run_bundle(run.client, run.detail, run.focus))
+                self._shown = run, self._cell
+            else:
+                line.take(change)
+
+        return take
 
     def install(self, shell: InteractiveShell) -> None:
         """Show runs, and the waiting for them, like this from now on."""
@@ -219,6 +241,16 @@ class _Line:
         elif self._board.run:
             self.end(self._ended())
 
+    @property
+    def seen_to_the_end(self) -> bool:
+        """Whether the run has ended."""
+        return bool(self._board.run) and self._board.run["status"] in FINAL
+
+    def replace(self, bundle: Bundle) -> None:
+        """Show this in the place of the line."""
+        known, self._id = bool(self._id), self._id or uuid.uuid4().hex
+        _publish(bundle, self._id, update=known)
+
     def _text(self) -> str:
         run, style = self._board.run, self._style
         told = [counts_text(run["counts"], len(self._board.workers)), ", ".join(self._board.running()[:3]),
@@ -236,8 +268,7 @@ class _Line:
         if text == self._said:
             return
         self._said = text
-        known, self._id = bool(self._id), self._id or uuid.uuid4().hex
-        _publish({"text/plain": text}, self._id, update=known)
+        self.replace({"text/plain": text})
 
     def end(self, text: str) -> None:
         """The last word."""

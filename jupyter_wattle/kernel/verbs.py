@@ -16,7 +16,7 @@ from wattle.cli.logs import LogPrinter
 from wattle.cli.session import run_of, worker_of
 from wattle.core.errors import InvalidRequest
 from wattle.demo.writing import write_demo
-from wattle.sdk.runs import FINAL, Run, RunFailed, output_of, value_of
+from wattle.sdk.runs import FINAL, Run, RunFailed, output_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,9 +164,7 @@ def pulled(session: KernelSession, address: Address) -> tuple[Any, str]:
                 raise failure(session, found)
         except KeyboardInterrupt:
             raise Left(found.address) from None
-    address.number = found.number
-    output = output_of(client, address)
-    return value_of(output), output["port"]
+    return found.value(address)
 
 
 def _kind(value: Any) -> str:

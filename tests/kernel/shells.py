@@ -140,6 +140,7 @@ class Answer:
         self.text = ""
         self.next_input = ""
         self.shown: list[dict[str, Any]] = []
+        self.updates: list[dict[str, Any]] = []
         self.displays: list[str] = []
         self.error: Mapping[str, Any] = {}
 
@@ -150,6 +151,8 @@ class Answer:
         elif kind in {"display_data", "execute_result"}:
             self.shown.append(content["data"])
             self.displays.append(content.get("transient", {}).get("display_id", ""))
+        elif kind == "update_display_data":
+            self.updates.append(content["data"])
         elif kind == "error":
             self.error = content
 

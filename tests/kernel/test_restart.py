@@ -72,3 +72,17 @@ def test_a_kernel_that_is_killed_leaves_its_run_and_another_finds_all_of_it(note
         assert other.run("%wattle logs lasting/w").text == "first\nlast\n"
     finally:
         other.close()
+
+
+def test_with_nobody_coordinating_a_run_brings_a_coordinator_that_outlives_the_kernel(terminal: Terminal) -> None:
+    kernel = Kernel(terminal.folder, terminal.home)
+    try:
+        assert "nobody coordinates" in kernel.run("%load_ext wattle").text
+        kernel.run("%%wattle run --name alone\nimport pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)")
+        kernel.kill()
+    finally:
+        kernel.close()
+    assert terminal.holder()["rank"] == "background"
+    assert terminal.status("alone@1")["status"] == "running"
+    (terminal.folder / "go").touch()
+    assert terminal.wait_for("alone@1", "completed")["workers"][0]["attempt"] == 1

@@ -130,3 +130,13 @@ def test_a_form_is_shown_and_what_it_has_saved_becomes_a_cell(kernel: Kernel, pl
     answer = kernel.run("print(form.as_cell('etl'))")
     assert answer.text.startswith("%%wattle workflow etl\nname: etl\n")
     assert answer.next_input.startswith("%%wattle workflow etl")
+
+
+def test_what_was_waited_at_becomes_the_picture_in_its_place_and_is_shown_once(kernel: Kernel) -> None:
+    answer = kernel.run("r = %wattle run etl.yaml\nr.wait()")
+    assert len(answer.shown) == 1
+    last = answer.updates[-1] if answer.updates else answer.shown[0]
+    assert last[MIME]["snapshot"]["run"]["status"] == "completed"
+    assert len(kernel.run("r").shown) == 1
+    kernel.run("r = %wattle run etl.yaml\nr.wait().status")
+    assert len(kernel.run("r").shown) == 1

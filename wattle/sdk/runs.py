@@ -44,9 +44,9 @@ class RunFailed(WattleError):
 class Run:
     """One run: `etl@12`."""
 
-    told: ClassVar[Callable[[Run], Callable[[Mapping[str, Any] | None], None]] | None] = None
-    """What shows a person that a `wait` goes on: called with the run, it gives a function that gets each change, and
-    None at the end. A kernel sets it."""
+    told: ClassVar[Callable[[Run, bool], Callable[[Mapping[str, Any] | None], None]] | None] = None
+    """What shows a person that a `wait` goes on: called with the run, and whether all of it is waited for, it gives a
+    function that gets each change, and None at the end. A kernel sets it."""
 
     def __init__(self, client: Client, address: str, detail: Mapping[str, Any] | None = None) -> None:
         self.client = client
@@ -100,7 +100,7 @@ class Run:
             RunFailed: it did not complete, and `check` is true.
             TimeoutError: it goes on after `timeout` seconds.
         """
-        self._follow(lambda _change: False, timeout)
+        self._follow(lambda _change: False, timeout, whole=True)
         if check:
             self.raise_for_status()
         return self
@@ -122,12 +122,12 @@ class Run:
                 raise NotFound(f"{self.address} has no worker '{worker}'.", f"wattle status {self.address}")
             return FINAL.issuperset(seen.values())
 
-        self._follow(ended, timeout)
+        self._follow(ended, timeout, whole=False)
         return next((status for status in ("failed", "cancelled") if status in seen.values()), "completed")
 
-    def _follow(self, enough: Callable[[Mapping[str, Any]], bool], timeout: float | None) -> None:
+    def _follow(self, enough: Callable[[Mapping[str, Any]], bool], timeout: float | None, *, whole: bool) -> None:
         """Take changes until the run has ended or `enough` says so."""
-        show = Run.told(self) if Run.told is not None else lambda _change: None
+        show = Run.told(self, whole) if Run.told is not None else lambda _change: None
         try:
             for change in self._changes() if timeout is None else self._looks(timeout):
                 show(change)
@@ -185,7 +185,7 @@ class Run:
 
     def result(self, port: str) -> Any:
         """What an output holds: `clean/table`, or `clean` when it has one. A value is its JSON, an object what the
-        worker had, a file its path. Waits for the worker.
+        worker had, a file its path; of a worker with `each` a list, one per instance. Waits for the worker.
 
         Raises:
             RunFailed: the worker did not complete.
@@ -194,7 +194,15 @@ class Run:
         if address.worker is not None and self.wait_for(address.worker) != "completed":
             self.wait(check=False)
             self.raise_for_status()
-        return value_of(output_of(self.client, address))
+        return self.value(address)[0]
+
+    def value(self, address: Address) -> tuple[Any, str]:
+        """What an output of this run holds, and its port. Its worker must have ended."""
+        members = [state["name"] for state in self.detail["workers"] if state["group"] == address.worker]
+        names = members if address.worker is not None and members else [address.worker]
+        found = [output_of(self.client, Address(self.workflow, self.number, name, address.port)) for name in names]
+        values = [value_of(output) for output in found]
+        return (values if members and address.worker is not None else values[0]), str(found[0]["port"])
 
     def stop(self, *, grace: float | None = None) -> Self:
         """Stop it, and every process of it. Returns itself at once; `wait(check=False)` waits for the end."""
