@@ -37,7 +37,7 @@ const product = {
   ...shared,
   plugins: [styles],
   minify: true,
-  entryPoints: { wattle: "src/mount.tsx", page: "src/host/page.ts" },
+  entryPoints: { wattle: "src/mount.tsx", page: "src/host/page.ts", widget: "src/host/widget.tsx" },
   external: ["./wattle.js"],
   outdir: "../static",
 };

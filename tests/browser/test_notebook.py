@@ -121,3 +121,26 @@ def test_the_panel_lists_runs_and_opens_one_as_a_tab(page: Page, server: Server)
     (folder / "gate").touch()
     tab.locator('[data-key="one"][data-status="completed"]').wait_for()
     page.locator("#jupyter-wattle-panel tr", has_text="panelled@1").locator(".mark.completed").wait_for()
+
+
+def test_the_widget_goes_on_through_its_kernel_where_the_page_reaches_no_server(page: Page, server: Server) -> None:
+    folder = begin(server, "widgeted", {"one": gate(before="echo begun"), "two": {"command": "true", "needs": ["one"]}})
+    name = save(server, "widget", bundle(server, "widgeted@1"))
+    path = Path(server.folder, f"{name}.ipynb")
+    notebook = json.loads(path.read_text())
+    notebook["cells"][0] |= {"outputs": [], "source": [
+        "%load_ext wattle\n", "%wattle view widget\n", "%wattle attach widgeted@1"]}  # fmt: skip
+    path.write_text(json.dumps(notebook))
+    page.route("**/api/wattle/health", lambda route: route.fulfill(json={"store_id": "of-another-place", "home": ""}))
+    page.goto(server.url + FRONT_ENDS["lab"].format(name))
+    page.locator(".jp-CodeCell .cm-content").first.click(timeout=40_000)
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=40_000)
+    page.keyboard.press("Shift+Enter")
+    node(page, "one", "running").wait_for(timeout=40_000)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/api/work" in request.url else None)
+    node(page, "one").click()
+    page.locator(".log .line", has_text="begun").wait_for()
+    assert [url for url in asked if "widgeted" in url] == []
+    (folder / "gate").touch()
+    node(page, "two", "completed").wait_for()

@@ -55,19 +55,25 @@ function draw(root: Root, source: Source, options: Options): void {
     );
 }
 
-/** Show what a notebook saved, and go on from there if this page's server is of the same state root. */
-export function mountSaved(element: HTMLElement, baseUrl: string, token: string, first: Bundle): Saved {
+/** A view that is given other data or another source while it is shown. */
+export interface View {
+  update: (bundle: Bundle) => void;
+  turn: (source: Source) => void;
+  end: () => void;
+}
+
+export function mountBundle(element: HTMLElement, first: Source, given: Bundle): View {
   const root = makeRoot(element, false);
-  let [source, bundle, over]: [Source, Bundle, boolean] = [new SnapshotSource(""), first, false];
-  const show = () => draw(root, source, { bundle });
+  let [source, bundle, over] = [first, given, false];
+  const show = () => over || draw(root, source, { bundle });
   show();
-  void choose(baseUrl, token, bundle.store_id).then((found) => {
-    source = found;
-    if (!over) show();
-  });
   return {
-    update: (given) => {
-      bundle = given;
+    update: (found) => {
+      bundle = found;
+      show();
+    },
+    turn: (found) => {
+      source = found;
       show();
     },
     end: () => {
@@ -77,10 +83,11 @@ export function mountSaved(element: HTMLElement, baseUrl: string, token: string,
   };
 }
 
-/** A saved view; the kernel that made it may bring it up to date. */
-export interface Saved {
-  update: (bundle: Bundle) => void;
-  end: () => void;
+/** Show what a notebook saved, and go on from there if this page's server is of the same state root. */
+export function mountSaved(element: HTMLElement, baseUrl: string, token: string, bundle: Bundle): View {
+  const view = mountBundle(element, new SnapshotSource(""), bundle);
+  void choose(baseUrl, token, bundle.store_id).then(view.turn);
+  return view;
 }
 
 /** Show a run in a tab of its own. */
