@@ -29,6 +29,14 @@ def test_paths_are_bound_and_everything_else_keeps_its_reference() -> None:
     )  # fmt: skip
 
 
+def test_the_place_of_a_notebook_is_bound_and_its_parameters_keep_their_references() -> None:
+    worker = Worker(name="a", notebook="${env.BOOKS}/a.ipynb", parameters={"x": [{"y": "${env.KEY}"}]})
+    bound = bind_environment(workflow(worker), {"BOOKS": "/b", "KEY": "secret"}).workers[0]
+    assert (bound.notebook, bound.parameters) == ("/b/a.ipynb", {"x": [{"y": "${env.KEY}"}]})
+    with pytest.raises(InvalidRequest, match=r"not set: KEY \(in a\)"):
+        bind_environment(workflow(worker), {"BOOKS": "/b"})
+
+
 def test_a_variable_of_the_workflow_wins_and_may_use_the_base_and_params() -> None:
     worker = Worker(name="a", command="true", outputs={"o": Output(path="${env.DIR}/x")})
     bound = bind_environment(workflow(worker, DIR="${env.DIR}/${params.day}"), {"DIR": "/${params.not}"})

@@ -184,6 +184,7 @@ def test_every_key_becomes_its_field() -> None:
     assert cell.inputs == {"raw": Input(file="/data/raw.parquet", object=True), "plain": Input(file="x.csv"),
                            "table": Input(sources=(Source(worker="cell0", output="table"),))}
     assert cell.outputs["table"] == Output(type="object")
+    assert by_name["notebook"].outputs == {"notebook": Output(name="a.ipynb")}
     assert by_name["notebook"].parameters == {"x": 1, "y": {"z": "${params.n}"}}
 
 
@@ -351,11 +352,19 @@ def test_what_does_nothing_is_warned_about() -> None:
     assert [warning.split()[1] for warning in parsed.warnings] == ["parallel", "when:", "max_concurrent"]
 
 
+def test_the_executed_copy_of_a_notebook_is_an_output_where_none_is_declared() -> None:
+    assert worker(notebook="books/a.ipynb").outputs == {"notebook": Output(name="a.ipynb")}
+    assert worker(notebook="${params.p}.ipynb").outputs == {"notebook": Output(name="notebook.ipynb")}
+    own = worker(notebook="a.ipynb", outputs={"x": "x.csv", "notebook": "out/b.ipynb"})
+    assert own.outputs == {"x": Output(path="x.csv"), "notebook": Output(path="out/b.ipynb")}
+    assert "outputs" not in render(of_yaml("name: w\nworkers: {a: {notebook: a.ipynb}}"), "yaml")
+
+
 def test_what_this_version_cannot_run_is_named_with_its_place() -> None:
     assert unavailable(of_yaml(ORIGINAL)) == []
     paths = {problem.path for text in (COMPARE, FULL, LIVE) for problem in unavailable(of_yaml(text))}
     assert paths == {
-        "workers.report.notebook", "workers.last.executor", "workers.notebook.notebook",
+        "workers.last.executor",
     }  # fmt: skip
 
 

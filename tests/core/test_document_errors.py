@@ -144,6 +144,8 @@ def test_a_plain_value_has_paths_and_no_lines() -> None:
          "the name in each and the input 'raw' would be one variable"),
         ({"command": None, "cell": "x", "inputs": {"a": {"file": "x"}}, "outputs": ["a.csv"]}, "outputs.a",
          "the output and the input 'a' would be one variable"),
+        ({"command": None, "notebook": "a.ipynb", "outputs": {"notebook": {"type": "value"}}}, "outputs.notebook",
+         "the executed copy, which is a file"),
         ({"command": None, "notebook": "a.ipynb", "parameters": {"def": 1}}, "parameters.def", "a word of Python"),
         ({"command": None, "notebook": "a.py"}, "notebook", "ends in .ipynb"),
         ({"command": None, "notebook": "a.ipynb", "args": ["x"]}, "args", "takes no arguments"),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wattle.core.errors import InvalidRequest, NotAvailable
+from wattle.core.errors import InvalidRequest
 from wattle.core.expand import expand, resolve_rows
 from wattle.core.launch import Launcher, describe
 from wattle.core.models import Each, Input, Output, RunSpec, Source, Worker, Workflow
@@ -141,11 +141,9 @@ def test_a_script_with_a_hash_bang_line_is_run_itself() -> None:
     assert launch.scripts == ("/logs/etl/12/a/1/script.sh",)
 
 
-def test_an_unknown_language_and_a_notebook_are_refused() -> None:
+def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="lang 'perl' is not known"):
         one(script="x", lang="perl")
-    with pytest.raises(NotAvailable):
-        one(notebook="x.ipynb")
 
 
 # ---- environment ----------------------------------------------------------------------------------------------
@@ -408,3 +406,36 @@ def test_an_object_may_be_the_output_of_any_worker_and_its_path_is_a_stem() -> N
 
 def test_a_cell_is_described_by_its_first_telling_line() -> None:
     assert describe(Worker(name="a", cell="# all\n\nx = 1\ny = 2\n")) == "cell: x = 1 …"
+
+
+# ---- notebooks ------------------------------------------------------------------------------------------------
+
+
+def test_a_notebook_is_told_its_kernel_its_folder_and_its_variables() -> None:
+    made = Made(
+        Worker(name="src", command="true", outputs={"v": Output(type="value")}),
+        Worker(name="a", notebook="books/${each.b}.ipynb", each=Each(product={"b": ["r"]}), kernel="geo",
+               parameters={"n": 3, "p": "${params.p}", "deep": [{"v": "${inputs.v}", "t": "<${each.b}>"}], "no": None},
+               inputs={"v": Input(sources=(Source(worker="src", output="v"),))}, env_vars={"P": "${params.p}"},
+               outputs={"notebook": Output(name="r.ipynb"), "t": Output(type="object")}),
+        params={"p": [1, None]},
+    )  # fmt: skip
+    made.values["src"] = {"x": 1}
+    launch = made.launch("a.1")
+    logs, here = "/logs/etl/12/a.1/1", f"{RUN}/a.1"
+    assert (launch.runner, launch.whole) == ("notebook", True)
+    assert launch.argv == (
+        "a", "/data/etl/books/r.ipynb", "geo", "/data/etl/books", "json", "b", '"r"', "value", "v", f"{RUN}/src/v.json",
+        "parameter", "n", f"{logs}/parameter-n.json", "parameter", "p", f"{logs}/parameter-p.json",
+        "parameter", "deep", f"{logs}/parameter-deep.json", "parameter", "no", f"{logs}/parameter-no.json",
+        "file", "notebook", f"{here}/r.ipynb", "save", "t", f"{here}/t",
+    )  # fmt: skip
+    assert [launch.files[f"{logs}/parameter-{name}.json"] for name in ("n", "p", "deep", "no")] == [
+        "3", "[1,null]", '[{"v":{"x":1},"t":"<r>"}]', "null"]  # fmt: skip
+    assert launch.env["P"] == "[1, null]"
+    assert launch.required == ("/data/etl/books/r.ipynb",)
+
+
+def test_a_notebook_works_where_its_worker_says() -> None:
+    launch = one(notebook="a.ipynb", working_dir="sub", outputs={"notebook": Output(name="a.ipynb")})
+    assert launch.argv[1:4] == ("/data/etl/sub/a.ipynb", "", "/data/etl/sub")

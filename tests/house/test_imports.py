@@ -52,6 +52,7 @@ ENVIRONMENT = {
     "jupyter_wattle/connection.py": "what kernels and terminals inherit",
     "jupyter_wattle/kernel/here.py": "the kernel's own",
     "wattle/runtime/supervisor/": "a program of its own",
+    "wattle/runtime/notebook_runner.py": "likewise; where kernels are looked for",
     "wattle/sdk/worker_here.py": "of a worker's program, which has it from Wattle",
 }
 CLOCK = {

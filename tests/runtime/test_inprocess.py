@@ -102,6 +102,13 @@ async def test_stop_leaves_nothing(tmp_path: Path, script: str) -> None:
         assert here.left("a") == []
 
 
+async def test_what_may_not_outlive_its_worker_does_not(tmp_path: Path) -> None:
+    async with desk(tmp_path) as here:
+        here.executor.start([here.launch("a", "setsid sleep 60 & sleep 0.1; exit 3", whole=True)])
+        assert (await here.ear.end("a")).code == 3
+        assert here.left("a") == []
+
+
 async def test_limits_are_kept_a_queued_one_is_withdrawn_and_a_nonce_starts_once(tmp_path: Path) -> None:
     async with desk(tmp_path) as here:
         one = {"limits": {"slots": (1, 1)}}

@@ -229,6 +229,14 @@ async def test_what_a_worker_leaves_in_its_group_is_ended_and_its_own_daemon_sta
         assert left == ["sleep\x0061\x00"]
 
 
+async def test_of_what_may_not_outlive_its_worker_the_daemon_goes_too() -> None:
+    async with place() as here:
+        await here.connect()
+        here.executor.start([here.shell("a", "setsid sleep 61 & sleep 0.1; exit 3", grace=0.2, whole=True)])
+        assert (await here.ear.end("a")).code == 3
+        assert here.left("a") == []
+
+
 async def test_a_timeout_ends_the_whole_tree_and_is_called_one() -> None:
     async with place() as here:
         await here.connect()

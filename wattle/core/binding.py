@@ -10,6 +10,7 @@ secret, and the document of a run is stored and shown.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -24,7 +25,21 @@ def texts(worker: Worker) -> Iterator[str]:
         yield from (worker.command,) if isinstance(worker.command, str) else worker.command
     yield from worker.args
     yield from worker.env_vars.values()
+    yield from texts_in(worker.parameters)
     yield from _paths(worker)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """The texts inside a value of JSON, but for the names in it."""
+    todo = [value]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            todo += value.values()
+        elif isinstance(value, list | tuple):
+            todo += value
 
 
 def bind_environment(workflow: Workflow, environment: Mapping[str, str]) -> Workflow:
@@ -52,8 +67,7 @@ def bind_environment(workflow: Workflow, environment: Mapping[str, str]) -> Work
 
 
 def _paths(worker: Worker) -> Iterator[str]:
-    if worker.working_dir is not None:
-        yield worker.working_dir
+    yield from (path for path in (worker.working_dir, worker.notebook) if path is not None)
     for feed in worker.inputs.values():
         if feed.file is not None:
             yield feed.file
@@ -80,7 +94,8 @@ class _Binder:
             return worker
         replace = msgspec.structs.replace
         return replace(
-            worker, working_dir=self._bind(worker.working_dir), each=self._each(worker.each),
+            worker, working_dir=self._bind(worker.working_dir), notebook=self._bind(worker.notebook),
+            each=self._each(worker.each),
             inputs={port: replace(feed, file=self._bind(feed.file)) for port, feed in worker.inputs.items()},
             outputs={port: replace(output, path=self._bind(output.path), name=self._bind(output.name))
                      for port, output in worker.outputs.items()},

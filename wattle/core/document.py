@@ -104,8 +104,6 @@ def unavailable(workflow: Workflow) -> list[Problem]:
 
 def _not_yet(worker: Worker) -> list[tuple[Path, str, str]]:
     result: list[tuple[Path, str, str]] = []
-    if worker.notebook is not None:
-        result.append((("notebook",), "notebooks", "use command: jupyter execute, or a script"))
     if worker.executor != "local":
         result.append((("executor",), f"executor {worker.executor}", "leave it out to run here"))
     return result

@@ -15,7 +15,8 @@ from typing import Any, Literal
 import msgspec
 
 from wattle.core import runners
-from wattle.core.errors import InvalidRequest, NotAvailable
+from wattle.core.binding import texts_in
+from wattle.core.errors import InvalidRequest
 from wattle.core.models import Feed, Instance, RunSpec, Worker, Workflow
 from wattle.core.objects import candidates
 from wattle.core.places import Places, resolve, run_log_dir, runs_dir
@@ -93,7 +94,6 @@ class Launcher:
 
         Raises:
             InvalidRequest: a text refers to what is not known.
-            NotAvailable: the worker needs what this version cannot run.
         """
         recipe = self._recipes.get(instance.worker) or self._recipe(instance.worker)
         worker = recipe.worker
@@ -103,17 +103,13 @@ class Launcher:
         fed = _Fed()
         if instance.inputs:
             fed.take(instance, self._instances, self._places, cwd, log_dir, locate)
-        words, variables = recipe.words, worker.env_vars
-        if recipe.refers:
-            scopes = self._places.scopes(instance)
-            scopes.update(inputs=fed.texts, outputs=outputs, env=self._environment)
-            lookup = among(scopes, f"{self.spec.workflow}/{instance.name}")
-            words = _fill_words(words, lookup, fed.rows)
-            variables = {name: fill(value, lookup) for name, value in variables.items()}
+        words, variables, parameters = self._filled(recipe, instance, outputs, fed)
         files = fed.files
         scripts: tuple[str, ...] = ()
-        if recipe.runner:
-            words = self._for_runner(recipe, instance, cwd, log_dir, outputs, fed, words)
+        if recipe.runner == "notebook":
+            words = self._notebook(worker, instance, cwd, log_dir, outputs, fed, parameters)
+        elif recipe.runner:
+            words = self._cell(worker, instance, log_dir, outputs, fed, words)
         elif recipe.script is not None:
             path = f"{log_dir}/script{recipe.suffix}"
             files[path] = recipe.script
@@ -133,6 +129,7 @@ class Launcher:
             directories=self._directories(recipe, cwd, log_dir, folder, outputs),
             files=files, scripts=scripts, required=tuple(fed.required), outputs=outputs,
             objects={port: candidates(outputs[port]) for port in recipe.objects}, runner=recipe.runner,
+            whole=recipe.runner == "notebook",
             timeout=worker.timeout, grace=recipe.grace, log_limit=worker.log_limit, limits=limits,
             room=room or {},
         )  # fmt: skip
@@ -141,19 +138,40 @@ class Launcher:
         made = self._recipes[worker] = _Recipe(self.spec.document, self._places.definitions[worker])
         return made
 
-    def _for_runner(self, recipe: _Recipe, instance: Instance, cwd: str, log_dir: str, outputs: Mapping[str, str],
-                    fed: _Fed, words: tuple[str, ...]) -> tuple[str, ...]:  # fmt: skip
-        """The words for the program that performs a cell or a notebook, which finds its source among the files."""
-        worker = recipe.worker
-        variables = (*runners.given(instance.row), *runners.fed(fed.ports), *runners.made(worker.outputs, outputs))
-        if worker.cell is not None:
-            path = f"{log_dir}/script.py"
-            fed.files[path] = worker.cell
-            return (worker.name, path, *variables, "--", *words)
+    def _filled(self, recipe: _Recipe, instance: Instance, outputs: Mapping[str, str],
+                fed: _Fed) -> tuple[tuple[str, ...], Mapping[str, str], Mapping[str, Any]]:  # fmt: skip
+        """Words, variables and parameters with their references filled in. Raises InvalidRequest."""
+        words, variables, parameters = recipe.words, recipe.worker.env_vars, recipe.worker.parameters
+        if not recipe.refers:
+            return words, variables, parameters
+        scopes = self._places.scopes(instance)
+        scopes.update(inputs=fed.texts, outputs=outputs, env=self._environment)
+        lookup = among(scopes, f"{self.spec.workflow}/{instance.name}")
+        typed = {"params": self.spec.params, "each": instance.row, "inputs": fed.values}
+        return (_fill_words(words, lookup, fed.rows), {name: fill(value, lookup) for name, value in variables.items()},
+                {name: _fill_value(value, lookup, typed) for name, value in parameters.items()})  # fmt: skip
+
+    def _cell(self, worker: Worker, instance: Instance, log_dir: str, outputs: Mapping[str, str], fed: _Fed,
+              words: tuple[str, ...]) -> tuple[str, ...]:  # fmt: skip
+        """The words for the program that performs a cell; its source is a file of the attempt."""
+        path = f"{log_dir}/script.py"
+        fed.files[path] = worker.cell or ""
+        return (worker.name, path, *runners.given(instance.row), *runners.fed(fed.ports),
+                *runners.made(worker.outputs, outputs), "--", *words)  # fmt: skip
+
+    def _notebook(self, worker: Worker, instance: Instance, cwd: str, log_dir: str, outputs: Mapping[str, str],
+                  fed: _Fed, parameters: Mapping[str, Any]) -> tuple[str, ...]:  # fmt: skip
+        """The words for the program that performs a notebook, each parameter a file of the attempt. The kernel works in
+        the notebook's folder, unless the worker says where."""
         path = resolve(cwd, self._places.filled(worker.notebook or "", instance))
         fed.required.append(path)
-        folder = "" if worker.working_dir is None else cwd
-        return (worker.name, path, worker.kernel or "", folder, *variables)
+        for name, value in parameters.items():
+            file = f"{log_dir}/parameter-{name}.json"
+            fed.files[file] = msgspec.json.encode(value).decode()
+            fed.ports[name] = ("parameter", file)
+        folder = cwd if worker.working_dir is not None else posixpath.dirname(path)
+        return (worker.name, path, worker.kernel or "", folder, *runners.given(instance.row), *runners.fed(fed.ports),
+                *runners.made(worker.outputs, outputs))  # fmt: skip
 
     def _own_variables(self, instance: Instance, attempt: int, outputs: Mapping[str, str]) -> dict[str, str]:
         """What Wattle tells every worker about itself."""
@@ -181,16 +199,13 @@ class _Recipe:
     """What the launches of one worker have in common."""
 
     def __init__(self, document: Workflow, worker: Worker) -> None:
-        if worker.notebook is not None:
-            raise NotAvailable(f"{document.name}/{worker.name}: notebooks cannot be run yet",
-                               "write a command or a script")  # fmt: skip
         self.worker = worker
         self.runner: Literal["", "cell", "notebook"] = ""
         self.script = worker.script
         self.suffix = ""
         self.interpreter: tuple[str, ...] = ()
-        if worker.cell is not None:
-            self.runner, words = "cell", worker.args
+        if worker.cell is not None or worker.notebook is not None:
+            self.runner, words = "notebook" if worker.cell is None else "cell", worker.args
         elif worker.script is None:
             words = _split(document, worker)
         else:
@@ -201,7 +216,7 @@ class _Recipe:
             interpreter, self.suffix = INTERPRETERS[worker.lang]
             self.interpreter = () if worker.script.startswith("#!") else interpreter
         self.words = words
-        texts = [*words, *worker.env_vars.values()]
+        texts = [*words, *worker.env_vars.values(), *texts_in(worker.parameters)]
         self.refers = any("${" in text for text in texts)
         self.outputs = tuple(port for port, output in worker.outputs.items() if output.type != "stream")
         self.objects = tuple(port for port in self.outputs if worker.outputs[port].type == "object")
@@ -249,6 +264,20 @@ def _fill_words(words: Sequence[str], lookup: Callable[[str, str], str],
     return tuple(filled)
 
 
+def _fill_value(value: Any, lookup: Callable[[str, str], str], typed: Mapping[str, Mapping[str, Any]]) -> Any:
+    """A parameter with its references filled in; a text that is exactly one of a value is that value."""
+    if isinstance(value, str):
+        only = sole(value)
+        if only is not None and only.name in typed.get(only.kind, {}):
+            return typed[only.kind][only.name]
+        return fill(value, lookup)
+    if isinstance(value, Mapping):
+        return {name: _fill_value(inner, lookup, typed) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_fill_value(inner, lookup, typed) for inner in value]
+    return value
+
+
 class _Fed:
     """The inputs of one attempt: as text for `${inputs.…}`, as variables, as files of rows, and as words of runners."""
 
@@ -258,6 +287,7 @@ class _Fed:
         self.rows: dict[str, tuple[str, ...]] = {}
         self.files: dict[str, str] = {}
         self.required: list[str] = []
+        self.values: dict[str, Any] = {}
         self.ports: dict[str, tuple[str, str]] = {}
 
     def take(self, instance: Instance, instances: Sequence[Instance], places: Places, cwd: str, log_dir: str,
@@ -277,6 +307,8 @@ class _Fed:
             else:
                 ref = locate(*feed.sources[0])
                 path, text, kind = ref.path, _text(ref), ref.type
+                if kind == "value" and path:
+                    self.values[port] = ref.value
             self.ports[port] = (kind, path)
             self.texts[port] = text
             self.variables[f"WATTLE_INPUT_{port.upper()}"] = path

@@ -135,6 +135,12 @@ class Worker(_Model, frozen=True, kw_only=True):
         return self.command is None if self.merge_logs is None else self.merge_logs
 
 
+def executed_copy(notebook: str) -> Output:
+    """The output `notebook` of a worker that runs one, where it declares none: the copy with its results."""
+    name = notebook.rpartition("/")[2]
+    return Output(name="notebook.ipynb" if "${" in notebook else name)
+
+
 class Workflow(_Model, frozen=True, kw_only=True):
     """A named definition. `working_dir` is absolute: the client resolved it."""
 

@@ -146,6 +146,7 @@ class Launch(msgspec.Struct, kw_only=True, gc=False):
     executable), then the process starts with `argv` in `cwd`. `env` is laid over the base environment `env_id`.
     `outputs` maps each declared output but streams to its absolute path: the supervisor looks at them at the exit. Of
     an object that path is a stem (`core/objects.py`), and `objects` has the files of which one will be there.
+    `whole` says that nothing it started may outlive it, not even what made a session of its own, as kernels do.
     `runner` names the program of Wattle's own that performs `argv`: the executor puts it and its Python before it.
     `required` are outside files that the worker reads: when one is not there, the attempt is not started, with reason
     `input-missing`.
@@ -174,6 +175,7 @@ class Launch(msgspec.Struct, kw_only=True, gc=False):
     outputs: dict[str, str] = {}
     objects: dict[str, tuple[str, ...]] = {}
     runner: Literal["", "cell", "notebook"] = ""
+    whole: bool = False
     timeout: float | None = None
     grace: float = 10.0
     log_limit: int | None = None

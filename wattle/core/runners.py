@@ -5,6 +5,7 @@ Each variable is three words, kind, name and text:
     json     lr      0.1               a value of `each`, as JSON
     file     raw     /…/raw.csv        an input or output that is a file; empty: its worker did not make it
     value    day     /…/day.json       an input that is a value
+    parameter  top   /…/parameter-top.json  a parameter of a notebook
     object   table   /…/table.parquet  an input that is a saved variable
     rows:o   fits    /…/input-fits.json   a fan-in: a letter per row, or one for all, says what its output is
     stream   states  engine/states     what a live input is joined to

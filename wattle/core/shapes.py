@@ -16,7 +16,7 @@ from wattle.core import checking
 from wattle.core.checking import Reader
 from wattle.core.edges import each, inputs, outputs, path_text, retries
 from wattle.core.findings import Findings, Path, describe, shorten, show_path
-from wattle.core.models import Resources
+from wattle.core.models import Resources, executed_copy
 from wattle.core.names import fold, name_flaw
 from wattle.core.places import resolve
 from wattle.core.template import references
@@ -356,5 +356,10 @@ def _what_to_run(found: Findings, draft: Draft) -> None:
     for key, needed in (("lang", "script"), ("parameters", "notebook"), ("kernel", "notebook")):
         if key in fields and given and needed not in given:
             found.add((*path, key), f"{key} belongs to a {needed}, and this worker has a {given[0]}", f"remove {key}")
+    if "notebook" in fields and "outputs" not in draft.bad:
+        outputs = fields["outputs"] = dict(fields.get("outputs") or {})
+        if outputs.setdefault("notebook", executed_copy(fields["notebook"])).type != "file":
+            found.add((*path, "outputs", "notebook"), "the output notebook is the executed copy, which is a file",
+                      "give the other one another name", at_key=True)  # fmt: skip
     if "lang" in fields and fields.get("script", "").startswith("#!"):
         found.add((*path, "lang"), "the script has a #! line and a lang", "remove one: the #! line says what runs it")

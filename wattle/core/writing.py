@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from wattle.core.models import Each, Input, Output, Resources, Retry, Worker, Workflow
+from wattle.core.models import Each, Input, Output, Resources, Retry, Worker, Workflow, executed_copy
 from wattle.core.quantities import duration_text, size_text
 
 _FIXED = ("name", "workflow_name", "command", "args", "working_dir", "env_vars", "inputs", "outputs")
@@ -105,8 +105,11 @@ def _worker(worker: Worker, groups: Mapping[str, str], *, human: bool) -> dict[s
         if key == "inputs":
             result[key] = {port: _input(given, groups.get(worker.name), groups) for port, given in value.items()}
         elif key == "outputs":
+            if human and worker.notebook is not None and value.get("notebook") == executed_copy(worker.notebook):
+                value = {port: output for port, output in value.items() if port != "notebook"}  # noqa: PLW2901
             names = _plain_outputs(value) if human else None
-            result[key] = names or {port: _output(output) for port, output in value.items()}
+            if value or not human:
+                result[key] = names or {port: _output(output) for port, output in value.items()}
         elif isinstance(value, Each):
             result[key] = _each(value)
         elif isinstance(value, Retry):

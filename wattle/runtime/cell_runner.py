@@ -65,7 +65,12 @@ def main(words: list[str]) -> None:
     except BaseException:
         sys.excepthook = _without_us(source, sys.excepthook)
         raise
-    _keep(codec, ports, module.__dict__, source.name)
+    after = [port for port in ports if port[0] in {"save", "put"}]
+    troubles = codec.keep(after, module.__dict__) if codec is not None else ()
+    for what, hint in troubles:
+        _say(f"{source.name}: {what}", hint)
+    if troubles:
+        sys.exit(1)
 
 
 def _codec() -> ModuleType:
@@ -164,56 +169,8 @@ def _read(codec: Any, kind: str, text: str) -> Any:
     if kind == "value":
         return codec.load_value(text)
     if kind.startswith("rows:"):
-        return _rows(codec, kind[5:], text)
+        return codec.rows(kind[5:], text)
     return text
-
-
-def _rows(codec: Any, letters: str, path: str) -> list[dict[str, Any]]:
-    """A fan-in: of each row the last field is an output, which one letter tells how to read."""
-    rows: list[dict[str, Any]] = codec.load(path)
-    for number, row in enumerate(rows):
-        letter = letters[number] if len(letters) > 1 else letters
-        port = next(reversed(row))
-        if letter in {"o", "f"} and row[port] is not None:
-            row[port] = _read(codec, {"o": "object", "f": "file"}[letter], row[port])
-    return rows
-
-
-# --- outputs ------------------------------------------------------------------------------------------------------
-
-
-def _keep(codec: Any, ports: list[tuple[str, str, str]], variables: dict[str, Any], cell: str) -> None:
-    """Save what the cell declares; one that cannot be kept is told when all others are saved."""
-    troubles = []
-    for kind, name, path in ports:
-        if kind not in {"save", "put"}:
-            continue
-        if name not in variables:
-            if not any(os.path.exists(path + suffix) for suffix in ("", *codec.SUFFIXES)):
-                troubles.append((f"the output {name} was never assigned", _meant(name, variables)))
-            continue
-        try:
-            if kind == "save":
-                codec.save(variables[name], path, name)
-            else:
-                codec.save_value(variables[name], path, name)
-        except codec.CannotKeep as error:
-            troubles.append((f"the output {error.message}", error.hint))
-        except Exception as error:  # noqa: BLE001  a full disk, or a library that cannot write what it promised
-            said = error.strerror if isinstance(error, OSError) and error.strerror else error
-            troubles.append((f"the output {name} could not be written to {path}: {said}", ""))
-    for what, hint in troubles:
-        _say(f"{cell}: {what}", hint)
-    if troubles:
-        sys.exit(1)
-
-
-def _meant(name: str, variables: dict[str, Any]) -> str:
-    import difflib
-
-    own = [other for other in variables if not other.startswith("_")]
-    near = difflib.get_close_matches(name, own, 1)
-    return f"{name} = {near[0]}" if near else f"write {name} = … in the cell, or take {name} out of its outputs"
 
 
 def _say(what: str, hint: str) -> None:

@@ -18,7 +18,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
 SUFFIXES = (".parquet", ".feather", ".npy", ".json", ".txt", ".bin")
@@ -64,13 +64,45 @@ def save(value: Any, stem: str, name: str | None = None) -> str:
     return stem + suffix
 
 
-def save_value(value: Any, path: str, name: str) -> None:
-    """Save a value: small JSON that every program can read.
+def keep(ports: Iterable[tuple[str, str, str]], variables: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Save every variable that a port says: (`save` or `put`, name, where). What could not be kept, each with the line
+    that mends it; all others are saved."""
+    troubles = []
+    for kind, name, path in ports:
+        if name not in variables:
+            if not any(os.path.exists(path + suffix) for suffix in ("", *SUFFIXES)):
+                troubles.append((f"the output {name} was never assigned", _meant(name, variables)))
+            continue
+        try:
+            if kind == "save":
+                save(variables[name], path, name)
+            else:
+                save_value(variables[name], path, name)
+        except CannotKeep as error:
+            troubles.append((f"the output {error.message}", error.hint))
+        except Exception as error:  # noqa: BLE001  a full disk, or a library that cannot write what it promised
+            said = error.strerror if isinstance(error, OSError) and error.strerror else error
+            troubles.append((f"the output {name} could not be written to {path}: {said}", ""))
+    return troubles
 
-    Raises:
-        CannotKeep: JSON cannot hold it, or it is larger than a value may be.
-        OSError: the disk is full, or the folder cannot be written.
-    """
+
+def keep_all(ports: Iterable[tuple[str, str, str]], variables: Mapping[str, Any]) -> None:
+    """As `keep`. Raises CannotKeep for all that could not be kept."""
+    troubles = keep(ports, variables)
+    if troubles:
+        raise CannotKeep("; ".join(what for what, _ in troubles), "\n".join(hint for _, hint in troubles if hint))
+
+
+def _meant(name: str, variables: Mapping[str, Any]) -> str:
+    import difflib
+
+    own = [other for other in variables if not other.startswith("_")]
+    near = difflib.get_close_matches(name, own, 1)
+    return f"{name} = {near[0]}" if near else f"write {name} = … in the cell, or take {name} out of its outputs"
+
+
+def save_value(value: Any, path: str, name: str) -> None:
+    """Save a value: small JSON that every program can read. Raises as `save`, also for one that is too large."""
     data = _json(value, name, strict=True)
     if len(data) > VALUE_LIMIT:
         raise CannotKeep(f"{name} is {len(data) / VALUE_LIMIT:.1f} MiB of JSON; a value has at most 1 MiB",
@@ -342,11 +374,7 @@ def load(path: str) -> Any:
 
 
 def load_value(path: str) -> Any:
-    """What a value output holds: JSON, or else its text, as a shell's `echo` leaves it.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """What a value output holds: JSON, or else its text, as a shell's `echo` leaves it. Raises OSError."""
     import json
 
     data = _load_bytes(path)
@@ -354,6 +382,22 @@ def load_value(path: str) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError):
         return data.decode(errors="replace").rstrip("\n")
+
+
+def rows(letters: str, path: str) -> list[dict[str, Any]]:
+    """A fan-in: of each row the last field is an output; a letter per row, or one for all, says what it is: `o` a saved
+    variable, `f` a file, anything else the value itself. Raises as `load`."""
+    found: list[dict[str, Any]] = _load_json(path)
+    for number, row in enumerate(found):
+        letter = letters[number] if len(letters) > 1 else letters
+        port = next(reversed(row))
+        if row[port] is not None and letter == "o":
+            row[port] = load(row[port])
+        elif row[port] is not None and letter == "f":
+            import pathlib
+
+            row[port] = pathlib.Path(row[port])
+    return found
 
 
 def _load_bytes(path: str) -> bytes:

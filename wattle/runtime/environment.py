@@ -262,18 +262,19 @@ def _of_kernel(name: str, base: Mapping[str, str], cwd: str) -> dict[str, str]:
 
 def _kernel(name: str, base: Mapping[str, str], cwd: str) -> tuple[Path, dict[str, str]]:
     """The interpreter of a kernel, and the variables that its specification sets. Raises CouldNotStart."""
-    spec_file = _kernel_file(name, base)
+    spec_file = kernel_file(name, base)
     try:
         spec = json.loads(spec_file.read_text(encoding="utf-8"))
         argv0 = str(spec["argv"][0])
         variables = {str(key): str(value) for key, value in (spec.get("env") or {}).items()}
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise CouldNotStart(f"python: the kernel {name!r} has no readable argv in {spec_file}") from None
-    return _kernel_interpreter(argv0, spec_file, base, cwd), variables
+    return kernel_interpreter(argv0, spec_file, base, cwd), variables
 
 
-def _kernel_interpreter(argv0: str, spec_file: Path, base: Mapping[str, str], cwd: str) -> Path:
-    """A kernel that says only `python` means that of the environment which holds its kernel.json."""
+def kernel_interpreter(argv0: str, spec_file: Path, base: Mapping[str, str], cwd: str) -> Path:
+    """The program of a kernel: one that says only `python` means that of the environment which holds its kernel.json.
+    Raises CouldNotStart."""
     if not Path(argv0).is_absolute() and spec_file.parts[-5:-2] == ("share", "jupyter", "kernels"):
         beside = spec_file.parents[4] / _BIN / argv0
         if beside.exists():
@@ -281,7 +282,8 @@ def _kernel_interpreter(argv0: str, spec_file: Path, base: Mapping[str, str], cw
     return Path(find_executable(argv0, base.get("PATH"), cwd))
 
 
-def _kernel_file(name: str, base: Mapping[str, str]) -> Path:
+def kernel_file(name: str, base: Mapping[str, str]) -> Path:
+    """The `kernel.json` of a kernel. Raises CouldNotStart."""
     looked = list(dict.fromkeys(_kernel_folders(base)))
     known: dict[str, Path] = {}
     for folder in looked:

@@ -249,8 +249,9 @@ class InProcessExecutor:
         """Until the process, and all that belongs to it if its end was asked for, is gone."""
         loop = asyncio.get_running_loop()
         await attempt.news.wait()
-        search = processes.Search(attempt.nonce, attempt.pid, whole=attempt.kill_at is not None)
-        if attempt.kill_at is None and _signal_group(attempt.pid, polite=True):
+        whole = bool(attempt.told.get("whole"))
+        search = processes.Search(attempt.nonce, attempt.pid, whole=whole or attempt.kill_at is not None)
+        if attempt.kill_at is None and (_signal_group(attempt.pid, polite=True) or whole):
             attempt.kill_at = loop.time() + attempt.told["grace"]
         known: set[tuple[int, int]] = set()
         empty, pause = 0, LOOK_SECONDS

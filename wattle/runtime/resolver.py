@@ -21,7 +21,11 @@ PYTHONS_KEPT = 256
 NEEDED = frozenset({"nonce", "run", "worker", "attempt", "argv", "cwd", "env", "env_id", "stdout", "grace"})
 FIELDS = tuple(name for name in Launch.__struct_fields__ if name not in {"python", "runner", "setup"})
 RUNNERS = os.path.dirname(os.path.abspath(__file__))
-"""The folder of the programs that perform cells and notebooks; they are run by path."""
+"""The folder of what runs cells."""
+PACKAGE_ROOT = os.path.dirname(os.path.dirname(RUNNERS))
+NOTEBOOK_PROGRAM = ("import sys; sys.path[:] = [sys.argv.pop(1), *filter(None, sys.path)]; "
+                    "from wattle.runtime.notebook_runner import main; main()")
+"""Nothing in the folder where it runs can take the place of a module."""
 
 
 class Resolver:
@@ -89,7 +93,12 @@ def _runner(launch: Launch, base: Mapping[str, str], env: Mapping[str, str]) -> 
         python = "python"  # what a `module load` has put on PATH
     else:
         path = env.get("PATH", base.get("PATH"))
-        python = interpreter(launch.python, {**base, **launch.env}, path, launch.cwd)
+        try:
+            python = interpreter(launch.python, {**base, **launch.env}, path, launch.cwd)
+        except CouldNotStart:
+            if launch.runner == "cell" or launch.python:
+                raise
+            python = ""  # a notebook has a kernel of its own
     if launch.runner == "cell":
         return python, os.path.join(RUNNERS, "cell_runner.py")
-    return sys.executable, os.path.join(RUNNERS, "notebook_runner.py"), python
+    return sys.executable, "-c", NOTEBOOK_PROGRAM, PACKAGE_ROOT, "given" if launch.python else "found", python

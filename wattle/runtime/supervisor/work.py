@@ -27,8 +27,8 @@ from wattle.runtime.supervisor.spawn import choose
 from wattle.runtime.supervisor.tasks import Made, Maker, Stop, Task, encoded
 from wattle.runtime.supervisor.upkeep import Upkeep
 
-KEPT = ("nonce", "run", "worker", "attempt", "stdout", "stderr", "grace", "outputs", "objects", "limits", "timeout",
-        "log_limit")
+KEPT = ("nonce", "run", "worker", "attempt", "stdout", "stderr", "grace", "outputs", "objects", "whole", "limits",
+        "timeout", "log_limit")
 """What of a launch a successor needs."""
 RETRY_SECONDS = 0.5
 """After a journal that could not be written."""
@@ -269,8 +269,8 @@ class Work:
         task.leader_gone = True
         if task.stop is not None:
             self._endings.look_soon()
-        elif processes.send_group(task.pid, 0):
-            self._endings.begin(task, task.launch["grace"], whole=False)
+        elif (whole := bool(task.launch.get("whole"))) or processes.send_group(task.pid, 0):
+            self._endings.begin(task, task.launch["grace"], whole=whole)
         else:
             self._ended(task)
 
