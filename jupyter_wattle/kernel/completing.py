@@ -45,9 +45,28 @@ class Completion:
         try:
             if current.startswith("-"):
                 return [flag for flag in grammar.parser_for(verb, cell=cell).flags() if flag.startswith("--")]
-            return self._names(verb, current)
+            return self._of_cell(earlier, current) if verb == "worker" else self._names(verb, current)
         except (WattleError, KeyError):
             return []
+
+    def _of_cell(self, earlier: list[str], current: str) -> list[str]:
+        """What may follow above a worker cell: outputs and workers of its workflow, variables of the kernel."""
+        flag = earlier[-1]
+        if flag == "--push":
+            return [name for name in self._desk.here.shell.user_ns if not name.startswith("_")]
+        address = next((word for word in earlier[1:] if not word.startswith("-")), "")
+        if flag not in {"--in", "--needs", "--each"} or not address:
+            return [f"{name}/" for name in self._names("worker", current) if "/" not in name] if not address else []
+        settings = load({}, self._desk.here.environ)
+        if not succession.answers(settings):
+            return []
+        with succession.client(settings) as client:
+            workers = client.ask("get_workflow", workflow=address.partition("/")[0])["document"]["workers"]
+        if flag != "--in":
+            return [worker["name"] for worker in workers]
+        outputs = [(worker["name"], port) for worker in workers for port in worker["outputs"] or ()]
+        name = current.partition("=")[0] if "=" in current else ""
+        return [f"{name or port}={worker}/{port}" for worker, port in outputs]
 
     def _names(self, verb: str, current: str) -> list[str]:
         folder, slash, _ = current.rpartition("/")

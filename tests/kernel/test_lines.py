@@ -129,6 +129,20 @@ def test_the_tabulator_completes_verbs_flags_and_names(cell: Run, typed: str, ex
     assert expected <= set(found)
 
 
+@pytest.mark.parametrize(("typed", "expected"), [
+    ("%%wattle worker et", {"etl/"}),
+    ("%%wattle worker etl/new --in raw=", {"raw=fetch/raw", "raw=count/lines"}),
+    ("%%wattle worker etl/new --in l", {"lines=count/lines"}),
+    ("%%wattle worker etl/new --needs fe", {"fetch"}),
+    ("%%wattle worker etl/new --push own_", {"own_frame"}),
+    ("%%wattle worker etl/new --ti", {"--timeout"}),
+    ("%%wattle run --pu", {"--push"}),
+])  # fmt: skip
+def test_the_line_of_a_cell_is_completed_too(cell: Run, typed: str, expected: set[str]) -> None:
+    cell("own_frame = 1\nr = %wattle run etl.yaml\nr.wait()")
+    assert expected <= set(completed(typed))
+
+
 def test_runs_are_completed_by_their_numbers(cell: Run) -> None:
     cell("r = %wattle run etl.yaml\nr.wait()")
     number = cell("r.number").result
