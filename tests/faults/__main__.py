@@ -1,6 +1,6 @@
 """`python -m tests.faults [ROUNDS] [SEED]`: many rounds, and a report that says how much they prove.
 
-`--kernels KILLS [SEED]` kills Jupyter kernels beside runs instead.
+`--kernels KILLS [SEED]` kills Jupyter kernels beside runs instead, `--routers KILLS [SEED]` the router of the bus.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults import kernels
+from tests.faults import kernels, routers
 from tests.faults.harness import TARGETS, play
 
 
@@ -17,7 +17,19 @@ def main(words: list[str]) -> int:
     """Play; the exit code is 1 when a promise was broken."""
     numbers = [int(word) for word in words if word.isdecimal()]
     count, seed = numbers[0] if numbers else 200, numbers[1] if len(numbers) > 1 else 1
+    if "--routers" in words:
+        return kill_routers(count, seed)
     return kill_kernels(count, seed) if "--kernels" in words else play_rounds(count, seed)
+
+
+def kill_routers(kills: int, seed: int) -> int:
+    """Batch work and live edges, and so many routers killed beside them."""
+    with tempfile.TemporaryDirectory(prefix="wattle-faults-") as folder:
+        wrong = routers.play(Path(folder), seed, kills)
+    for problem in wrong:
+        print(f"      {problem}")
+    print(f"{kills + 1} routers killed, seed {seed}: {len(wrong)} problems.")
+    return 1 if wrong else 0
 
 
 def kill_kernels(kills: int, seed: int) -> int:

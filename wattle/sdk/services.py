@@ -74,7 +74,7 @@ class Services:
         """Everything that is published there from now on, until its worker ends. Raises WattleError."""
         made = Samples(f"{place.worker}/{place.service}", queue)
         made.join(self.session, self.gate, self.key(place),
-                  self.keys.events(place.workflow, place.run, place.worker))  # fmt: skip
+                  self.keys.events(place.workflow, place.run, place.worker), self.keys.coordinator())  # fmt: skip
         return made
 
     def asking(self, place: Place, payload: bytes, encoding: str, timeout: float) -> Asking:

@@ -94,7 +94,7 @@ class Live:
         self._own.append(made)
         made.until_closed(lambda: self._own.remove(made))
         made.join(self.session, self.gate, self.keys.service(here.workflow, here.run, worker, service),
-                  self.keys.events(here.workflow, here.run, worker))  # fmt: skip
+                  self.keys.events(here.workflow, here.run, worker), self.keys.coordinator())  # fmt: skip
         return made
 
     def serve(self, service: str, handler: Callable[[Any], Any], threads: int) -> None:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
 from wattle.bus.zenoh import Reply, Sample, Session
+from wattle.core.errors import WattleError
 from wattle.sdk.worker_encoding import END, JSON, decode
 from wattle.sdk.worker_errors import RequestTimeout, WorkerError
 from wattle.sdk.worker_gate import Gate
@@ -31,6 +32,8 @@ QUEUE = 1024
 """Messages that wait for a listener."""
 SLICE_SECONDS = 0.5
 """How long a thread sleeps at a time: a signal that strikes as it falls asleep is seen when it wakes."""
+ASKED, ASK_PAUSE, ANSWER_SECONDS = 20, 0.25, 2.0
+"""How often a coordinator that has come back is asked how its workers are, and how long each time."""
 FINAL = frozenset({"completed", "failed", "cancelled"})
 T = TypeVar("T")
 
@@ -96,12 +99,37 @@ class Subscription(Iterator[Any]):
         self._undeclare: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
 
-    def join(self, session: Session, gate: Gate, topic: str, events: str) -> None:
-        """Listen to a service on the bus, and to what the coordinator says of its worker. Raises WattleError."""
+    def join(self, session: Session, gate: Gate, topic: str, events: str, coordinator: str) -> None:
+        """Listen to a service on the bus, and to what the coordinator says of its worker. When the coordinator comes
+        back, or the router, it is asked what was said meanwhile. Raises WattleError."""
+        away = [False]
+
+        def seen(_: str, here: bool) -> None:  # noqa: FBT001  in the bus's thread: hand over
+            if here and away[0]:
+                threading.Thread(target=self._catch_up, args=(session, gate, events), daemon=True).start()
+            away[0] = not here
+
         with gate:
             for key, heard in ((topic, self.push), (events, self.told)):
                 self.until_closed(session.subscribe(key, heard).close)
             self.until_closed(session.ask(events, b"", self.told, lambda: None))
+            self.until_closed(session.watch_liveliness(coordinator, seen).close)
+
+    def _catch_up(self, session: Session, gate: Gate, events: str) -> None:
+        """Ask until there is an answer, or it is the next one's turn to come back."""
+        for _ in range(ASKED):
+            if self.ended or self._closed:
+                return
+            try:
+                with gate:
+                    replies = session.get(events, timeout=ANSWER_SECONDS)
+            except WattleError:  # it is ending
+                return
+            for reply in replies:
+                if reply.error is None:
+                    self.told(reply)
+                    return
+            time.sleep(ASK_PAUSE)
 
     # ---- from the bus, in its thread --------------------------------------------------------------------------------
 
