@@ -192,3 +192,36 @@ def test_states_can_be_told_from_the_paper_in_both_themes(page: Page, server: Se
         return Object.fromEntries(names.map(name => [name, against(light(name), light('paper'))]));
     }""")
     assert {name: ratio for name, ratio in ratios.items() if ratio < 4.5} == {}
+
+
+def test_a_workflow_is_written_in_the_form_checked_as_one_types_saved_and_run(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}wattle#?new")
+    page.locator("input[name=workflow]").fill("written")
+    first = page.locator('[data-worker="first"]')
+    first.locator(".code").fill("date | wc > out")
+    first.locator(".problems", has_text="no shell runs it").wait_for()
+    assert page.locator("header.head button", has_text="Save and run").is_disabled()
+    first.locator("select").first.select_option("script")
+    first.locator(".code").fill("echo hello > $WATTLE_OUTPUT_TEXT")
+    first.locator("button", has_text="+ output").click()
+    first.locator('[aria-label="Output"]').fill("text.txt")
+    page.locator("button", has_text="+ Worker").click()
+    second = page.locator('[data-worker="step2"]')
+    second.locator(".code").fill("cat ${inputs.text}")
+    second.locator("button", has_text="+ input").click()
+    second.locator('[aria-label="Where it comes from"]').fill("first/text")
+    first.locator(".strong").fill("say")
+    page.locator(".edge").wait_for(state="attached")
+    page.locator("header.head .word", has_text="valid").wait_for()
+    page.locator("button", has_text="As a cell").click()
+    heading, _, text = page.locator(".cell pre").inner_text().partition("\n")
+    assert heading == "%%wattle workflow written"
+    checked = server.ask("POST", "/api/wattle/validate", {"text": f"name: written\n{text}"}).json
+    assert (checked["valid"], checked["workers"]) == (True, 2)
+    page.locator("button", has_text="Save and run").click()
+    node(page, "step2", "completed").wait_for()
+    node(page, "step2").click()
+    page.locator(".log .line", has_text="hello").wait_for()
+    page.locator(".crumbs a", has_text="edit").click()
+    assert page.locator('[data-worker="step2"] [aria-label="Where it comes from"]').input_value() == "say/text"
+    page.locator("header.head .word", has_text="valid").wait_for()

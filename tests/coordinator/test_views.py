@@ -169,3 +169,12 @@ async def test_a_loop_of_live_edges_is_planned_drawn_and_told_apart_from_batch_e
         plan = await desk.ask("plan_workflow", workflow="etl")
         assert [(worker.name, worker.level) for worker in plan.workers] == [
             ("first", 0), ("engine", 1), ("controller", 1), ("after", 2)], "a gang starts as one"  # fmt: skip
+
+
+async def test_a_valid_document_is_drawn_when_that_is_asked_for(tmp_path: Path) -> None:
+    async with Desk(tmp_path) as desk:
+        text = "name: new\nworkers: {a: {command: 'true'}, b: {script: ls, needs: [a]}}"
+        drawn = (await desk.ask("validate_document", text=text, draw=True)).graph
+        assert [(node.name, node.x, node.kind) for node in drawn.nodes] == [("a", 0, "command"), ("b", 1, "script")]
+        assert (await desk.ask("validate_document", text=text)).graph is None
+        assert (await desk.ask("validate_document", text="name: new\nworkers: {a: {}}", draw=True)).graph is None

@@ -120,14 +120,16 @@ class Service:
         return rp.Done(message=f"Deleted {record.name}. Its {record.last_run} runs stay until they are pruned.")
 
     async def validate_document(self, request: rq.ValidateDocument) -> rp.Validation:
-        fields = {field: getattr(request, field) for field in rq.ValidateDocument.__struct_fields__}
+        fields = {name: getattr(request, name) for name in rq.ValidateDocument.__struct_fields__ if name != "draw"}
         try:
             parsed = await asyncio.to_thread(read_document, rq.CreateWorkflow(**fields), self._default_folder)
         except DocumentError as error:
             problems = [rp.DocumentProblem(**problem.to_dict()) for problem in error.problems]  # type: ignore[arg-type]
             return rp.Validation(valid=False, problems=problems)
         workflow = parsed.workflow
-        return rp.Validation(valid=True, name=workflow.name, workers=len(workflow.workers), warnings=parsed.warnings)
+        graph = await asyncio.to_thread(views.graph_view, workflow, None) if request.draw else None
+        return rp.Validation(valid=True, name=workflow.name, workers=len(workflow.workers), warnings=parsed.warnings,
+                             graph=graph)  # fmt: skip
 
     async def plan_workflow(self, request: rq.PlanWorkflow) -> rp.Plan:
         return await self._planning(request.environment).of(request)

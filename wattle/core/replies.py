@@ -385,6 +385,7 @@ class Validation(Reply, kw_only=True):
     workers: int = 0
     problems: list[DocumentProblem] = []
     warnings: list[str] = []
+    graph: Graph | None = None
 
 
 class Health(Reply, kw_only=True):

@@ -261,10 +261,13 @@ class FollowMany(Request, kw_only=True):
 
 
 class ValidateDocument(Request, kw_only=True):
+    """With `draw`, a valid document's graph is part of the answer."""
+
     document: dict[str, Any] | None = None
     text: str | None = None
     format: Format = "yaml"
     base_dir: str | None = None
+    draw: bool = False
 
 
 class GetHealth(Request, kw_only=True):

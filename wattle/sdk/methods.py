@@ -181,8 +181,10 @@ class Methods:
                           position=position)  # fmt: skip
 
     def validate_document(self, *, document: dict[str, Any] | None = None, text: str | None = None,
-                          format: Format = "yaml", base_dir: str | None = None) -> replies.Validation:  # fmt: skip
-        return self._one("validate_document", document=document, text=text, format=format, base_dir=base_dir)
+                          format: Format = "yaml", base_dir: str | None = None,
+                          draw: bool = False) -> replies.Validation:  # fmt: skip
+        return self._one("validate_document", document=document, text=text, format=format, base_dir=base_dir,
+                         draw=draw)  # fmt: skip
 
     def get_health(self) -> replies.Health:
         return self._one("get_health")

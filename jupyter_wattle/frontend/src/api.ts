@@ -65,6 +65,7 @@ export interface WorkerState {
   started_at: number | null;
   ended_at: number | null;
   reused_from: string;
+  stale: boolean;
 }
 
 export interface RunDetail extends RunSummary {
@@ -95,12 +96,14 @@ export interface GraphNode {
   x: number;
   y: number;
   kind: string;
+  stale: boolean;
 }
 
 export interface GraphEdge {
   source: string;
   target: string;
   ports: string[];
+  stream: boolean;
 }
 
 export interface Graph {
@@ -272,6 +275,7 @@ export interface Validation {
   workers: number;
   problems: DocumentProblem[];
   warnings: string[];
+  graph: Graph | null;
 }
 
 export interface Health {
@@ -322,7 +326,7 @@ interface Asked {
   ];
   list_outputs: [{ workflow: string; worker: string }, OutputList];
   preview_output: [{ workflow: string; worker: string; port: string }, OutputPreview];
-  validate_document: [{ document: unknown }, Validation];
+  validate_document: [{ document: unknown; draw?: boolean }, Validation];
 }
 
 export type Operation = keyof Asked;

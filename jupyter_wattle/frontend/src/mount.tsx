@@ -1,9 +1,11 @@
 /* The one module that every host mounts: `mount(el, source, options) -> unmount`. */
 
+import { useState } from "preact/hooks";
 import { Refusal, type Source } from "./api";
 import { makeRoot, type Root } from "./root";
 import { restSource } from "./source/rest";
 import { SnapshotSource } from "./source/snapshot";
+import { Form } from "./view/form";
 import { LogView } from "./view/log";
 import { Panel } from "./view/panel";
 import { RunView, type Snapshot } from "./view/run";
@@ -41,6 +43,7 @@ function draw(root: Root, source: Source, options: Options): void {
         <LogView source={source} run={bundle.address} worker={bundle.worker} />
       </div>,
     );
+  else if (bundle.kind === "new") root.show(<Authoring source={source} workflow={bundle.address} />);
   else
     root.show(
       <RunView
@@ -53,6 +56,14 @@ function draw(root: Root, source: Source, options: Options): void {
         {...(options.onRun ? { onRun: options.onRun } : {})}
       />,
     );
+}
+
+/** The form in a notebook: what it has saved and begun is shown in its place. */
+function Authoring({ source, workflow }: { source: Source; workflow: string }) {
+  const [address, show] = useState("");
+  if (!source.live && source.note) return <p class="note">The form needs Wattle's server or a kernel. {source.note}</p>;
+  if (address.includes("@")) return <RunView source={source} address={address} />;
+  return <Form source={source} workflow={workflow} onSaved={show} />;
 }
 
 /** A view that is given other data or another source while it is shown. */

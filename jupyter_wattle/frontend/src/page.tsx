@@ -6,11 +6,12 @@ import { makeRoot } from "./root";
 import { restSource } from "./source/rest";
 import { encode, plain, plural } from "./text";
 import { Sprig } from "./view/brand";
+import { Form } from "./view/form";
 import { Lists, Runs } from "./view/lists";
 import { RunView } from "./view/run";
 
 interface Route {
-  kind: "workflows" | "runs" | "run";
+  kind: "workflows" | "runs" | "run" | "form";
   address: string;
   worker: string;
 }
@@ -20,6 +21,8 @@ export function routeOf(hash: string): Route {
   const text = decode(hash.replace(/^#/, ""));
   if (!text) return { kind: "workflows", address: "", worker: "" };
   if (text === "?runs") return { kind: "runs", address: "", worker: "" };
+  if (text === "?new") return { kind: "form", address: "", worker: "" };
+  if (text.endsWith("?edit")) return { kind: "form", address: text.slice(0, -5), worker: "" };
   const [address, worker] = text.split("/");
   return { kind: "run", address: address ?? "", worker: worker ?? "" };
 }
@@ -62,6 +65,7 @@ class Page extends Component<{ source: Source; baseUrl: string; version: string 
           <nav aria-label="Views">
             <a href="#" aria-current={here("workflows")}>Workflows</a>
             <a href="#?runs" aria-current={here("runs")}>Runs</a>
+            <a href="#?new" aria-current={route.kind === "form" && !route.address ? "page" : undefined}>New</a>
           </nav>
           <span class="spring" />
           <span class="dim">{health ? `${version} · ${health.rank} on process ${health.pid} · ${plural(health.unfinished_runs, "unfinished run")}` : version}</span>
@@ -69,7 +73,9 @@ class Page extends Component<{ source: Source; baseUrl: string; version: string 
           <a href={`${baseUrl}api/wattle/metrics`}>metrics</a>
         </header>
         <main class="content">
-          {route.kind === "run" ? this.run(route) : (
+          {route.kind === "run" ? this.run(route) : route.kind === "form" ? (
+            <Form key={route.address} source={source} workflow={route.address} fill onSaved={this.open} />
+          ) : (
             <div class="sheet">
               <Lists source={source} what={route.kind} link={(address) => `#${encode(address)}`} onOpen={this.open} />
             </div>
@@ -86,6 +92,8 @@ class Page extends Component<{ source: Source; baseUrl: string; version: string 
         <div class="crumbs">
           <a href="#">workflows</a> / <a href={`#${encode(workflow)}`}>{plain(workflow)}</a>
           <Runs source={this.props.source} workflow={workflow} current={address} />
+          <span class="spring" />
+          <a href={`#${encode(workflow)}?edit`}>edit</a>
         </div>
         <RunView source={this.props.source} address={address} worker={worker} fill onRun={this.open} />
       </>

@@ -5,7 +5,7 @@ import type { Graph, RunChange, RunSummary, Status, WorkerState } from "../src/a
 export function worker(name: string, status: Status = "created", more: Partial<WorkerState> = {}): WorkerState {
   return {
     name, group: null, status, phase: status === "created" ? "waiting" : status, reason: "", message: "", attempt: status === "created" ? 0 : 1,
-    attempts_allowed: 1, code: null, signal: null, pid: null, started_at: null, ended_at: null, reused_from: "", ...more,
+    attempts_allowed: 1, code: null, signal: null, pid: null, started_at: null, ended_at: null, reused_from: "", stale: false, ...more,
   };
 }
 
@@ -21,10 +21,10 @@ export function change(workers: WorkerState[], more: Partial<RunChange> = {}): R
 export function graph(columns: string[][], edges: string[]): Graph {
   return {
     workflow: "etl",
-    nodes: columns.flatMap((names, x) => names.map((name, y) => ({ name, instances: 1, status: "created" as const, counts: {}, x, y, kind: "command" }))),
+    nodes: columns.flatMap((names, x) => names.map((name, y) => ({ name, instances: 1, status: "created" as const, counts: {}, x, y, kind: "command", stale: false }))),
     edges: edges.map((edge) => {
       const [source = "", target = ""] = edge.split(">");
-      return { source, target, ports: [] };
+      return { source, target, ports: [], stream: false };
     }),
   };
 }

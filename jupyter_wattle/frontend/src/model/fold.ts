@@ -24,6 +24,8 @@ export interface Line {
   readonly from: Box;
   readonly to: Box;
   readonly ports: readonly string[];
+  /** Live: both ends run at once. */
+  readonly stream: boolean;
   readonly path: string;
 }
 
@@ -112,7 +114,7 @@ function finish(graph: Graph, boxes: Box[], isFolded: boolean): Plan {
     const [from, to] = [boxOf.get(edge.source), boxOf.get(edge.target)];
     const key = `${from?.key}\n${to?.key}`;
     if (from && to && from !== to && !lines.has(key))
-      lines.set(key, { key, from, to, ports: isFolded ? [] : edge.ports, path: curve(from, to) });
+      lines.set(key, { key, from, to, ports: isFolded ? [] : edge.ports, stream: edge.stream, path: curve(from, to) });
   }
   return {
     boxes,
@@ -124,8 +126,14 @@ function finish(graph: Graph, boxes: Box[], isFolded: boolean): Plan {
   };
 }
 
-/** A line from the right side of one box to the left side of another. */
+/** A line from the right side of one box to the left side of another; a way back (live edges may form loops) is a bow
+    below both. */
 function curve(from: Box, to: Box): string {
+  if (to.x <= from.x) {
+    const [x1, y1, x2, y2] = [from.x + BOX.width / 2, from.y + BOX.height, to.x + BOX.width / 2, to.y + BOX.height + 7];
+    const depth = Math.max(y1, y2) + 40;
+    return `M${x1},${y1}C${x1},${depth} ${x2},${depth} ${x2},${y2}`;
+  }
   const [x1, y1] = [from.x + BOX.width, from.y + BOX.height / 2];
   const [x2, y2] = [to.x - 7, to.y + BOX.height / 2];
   const bend = Math.max(24, Math.min(90, (x2 - x1) / 2));

@@ -14,6 +14,8 @@ export interface NodeView {
   /** The only instance, where there is one. */
   readonly worker: WorkerState | null;
   readonly progress: WorkerProgress | null;
+  /** Its result is no longer what would be made. */
+  readonly stale: boolean;
 }
 
 export class RunModel {
@@ -157,7 +159,8 @@ export class RunModel {
     const known = members.length ? counts : shape.counts;
     const look = worker ? lookOf(worker) : members.length || Object.keys(known).length ? groupLook(known) : "created";
     const progress = worker ? this.progressOf(worker.name) : null;
-    this.nodes.set(name, { node: shape, look, counts: known, worker, progress });
+    const stale = members.length ? members.some((at) => this.workers[at]?.stale) : shape.stale;
+    this.nodes.set(name, { node: shape, look, counts: known, worker, progress, stale });
   }
 
   private tell(): void {

@@ -229,6 +229,7 @@ interface Face {
   counts: Counts | null;
   fraction: number | null;
   kind: string;
+  stale: boolean;
 }
 
 /** Everything that is written in a box. */
@@ -242,13 +243,13 @@ export function face(model: RunModel, box: Box, now: number): Face {
   }
   const many = total(counts) || box.nodes.length;
   const look = total(counts) ? groupLook(counts) : "created";
-  return { look, name: box.label, caption: groupCaption(counts, many), counts, fraction: null, kind: "" };
+  return { look, name: box.label, caption: groupCaption(counts, many), counts, fraction: null, kind: "", stale: false };
 }
 
 function singleFace(model: RunModel, view: NodeView, now: number): Face {
   const { node, worker, counts } = view;
   const group = !worker && node.instances > 1;
-  const face: Face = { look: view.look, name: node.name, caption: "", counts: group ? counts : null, fraction: null, kind: node.kind };
+  const face: Face = { look: view.look, name: node.name, caption: "", counts: group ? counts : null, fraction: null, kind: node.kind, stale: view.stale };
   if (worker) {
     face.caption = workerCaption(worker, now);
     const said = model.progressOf(worker.name);
@@ -258,6 +259,7 @@ function singleFace(model: RunModel, view: NodeView, now: number): Face {
       face.caption = [percent, said.text].filter(Boolean).join(" · ") || face.caption;
     }
   } else face.caption = group ? groupCaption(counts, node.instances) : node.kind;
+  if (face.stale) face.caption = [face.caption, "stale"].filter(Boolean).join(" · ");
   return face;
 }
 
@@ -287,6 +289,7 @@ function edgeKind(model: RunModel, line: Line): EdgeKind {
   if (line.from.nodes.length > 1 || line.to.nodes.length > 1) return "";
   const from = model.view(line.from.nodes[0] ?? "");
   const to = model.view(line.to.nodes[0] ?? "");
+  if (line.stream) return from?.look === "running" && to?.look === "running" ? "on" : "";
   if (from?.look !== "completed" && from?.look !== "reused") return "";
   return to?.look === "running" || to?.look === "starting" ? "on" : "done";
 }
@@ -299,8 +302,8 @@ class Edge extends Component<{ line: Line; kind: EdgeKind }> {
   override render({ line, kind }: { line: Line; kind: EdgeKind }) {
     const title = `${plain(line.from.label)} → ${plain(line.to.label)}`;
     return (
-      <path class={`edge ${kind}`} d={line.path} marker-end={`url(#arrow${kind})`}>
-        <title>{line.ports.length ? `${title}\n${line.ports.map(plain).join("\n")}` : `${title} (order only)`}</title>
+      <path class={`edge ${kind}${line.stream ? " stream" : ""}`} d={line.path} marker-end={`url(#arrow${kind})`}>
+        <title>{line.ports.length ? `${title}\n${line.ports.map(plain).join("\n")}` : `${title} (order only)`}{line.stream ? "\nlive" : ""}</title>
       </path>
     );
   }
@@ -322,7 +325,7 @@ class Node extends Component<NodeProps> {
     );
   }
 
-  override render({ box, look, name, caption, counts, fraction, kind, selected, first, far }: NodeProps) {
+  override render({ box, look, name, caption, counts, fraction, kind, stale, selected, first, far }: NodeProps) {
     const group = counts !== null;
     const label = `${plain(name)}, ${counts && total(counts) ? countsText(counts) : word(look)}${caption ? `, ${plain(caption)}` : ""}`;
     const body = (
@@ -333,7 +336,7 @@ class Node extends Component<NodeProps> {
     );
     return (
       <g
-        class={`node ${look}${selected ? " selected" : ""}`}
+        class={`node ${look}${selected ? " selected" : ""}${stale ? " stale" : ""}`}
         transform={`translate(${box.x} ${box.y})`}
         data-key={box.key}
         data-status={look}
