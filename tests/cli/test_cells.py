@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.terminal import Terminal
+from tests.terminal import REPOSITORY, Terminal
+from wattle.core.document import parse, unavailable
 from wattle.runtime import cell_values
 
 FLOW = f"""\
@@ -121,6 +123,14 @@ def test_every_failure_of_a_cell_says_where_and_what(done: Terminal) -> None:
     assert below("unread")[0].startswith(f"its input file {done.folder}/gone.npy does not exist")
     (missing,) = [worker for worker in done.ask("status", "fails@1")["workers"] if worker["name"] == "missing"]
     assert (missing["reason"], missing["message"]) == ("output-missing", "it ended well, but did not write x, which others need")
+
+
+def test_the_example_of_the_page_about_cells_is_sound() -> None:
+    page = (REPOSITORY / "docs" / "cells.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yaml\n(name: .*?)^```", page, re.MULTILINE | re.DOTALL)
+    parsed = parse(text, "yaml", base_dir="/")
+    assert parsed.warnings == []
+    assert unavailable(parsed.workflow) == []
 
 
 def test_the_interpreter_of_a_cell_is_the_one_that_is_named(done: Terminal, tmp_path: Path) -> None:

@@ -360,6 +360,23 @@ def test_the_executed_copy_of_a_notebook_is_an_output_where_none_is_declared() -
     assert "outputs" not in render(of_yaml("name: w\nworkers: {a: {notebook: a.ipynb}}"), "yaml")
 
 
+def test_what_looks_wrong_in_a_cell_is_warned_about() -> None:
+    cells = {
+        "syntax": {"cell": "x = 1\ny = = 2"},
+        "names": {"cell": "import os\nout = raw + lr + mine + fig\nprint(os)", "each": {"lr": [1]},
+                  "inputs": {"raw": {"file": "x"}}, "outputs": {"out": {"type": "object"}, "fig": {"name": "f"}}},
+        "unset": {"cell": "tabel = 1", "outputs": {"table": {"type": "object"}, "score": {"type": "value"}}},
+        "star": {"cell": "from numpy import *\narray", "outputs": {"x": {"type": "object"}}},
+        "unsure": {"cell": "lr", "each": "${params.rows}"},
+    }  # fmt: skip
+    document = {"name": "w", "params": {"rows": None}, "workers": cells}
+    assert parse_document(document, base_dir="/").warnings == [
+        "syntax, line 2: invalid syntax: y = = 2",
+        "names, line 2: mine is neither assigned in the cell nor given to it.",
+        "unset: the output table is never assigned in the cell.",
+    ]  # fmt: skip
+
+
 def test_what_this_version_cannot_run_is_named_with_its_place() -> None:
     assert unavailable(of_yaml(ORIGINAL)) == []
     paths = {problem.path for text in (COMPARE, FULL, LIVE) for problem in unavailable(of_yaml(text))}

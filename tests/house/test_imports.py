@@ -28,7 +28,7 @@ LATE_IMPORTS = {
     "wattle/settings.py": "the TOML reader, for those who have a file",
     "wattle/runtime/supervisor/main.py": "a program run by path finds its package first",
     "wattle/storage/store.py": "Alembic when the database is of another version",
-    "wattle/core/document.py": "YAML when a document is YAML",
+    "wattle/core/document.py": "YAML when a document is YAML, Python's syntax when it has cells",
     "wattle/sdk/methods.py": "a program that wants structs pays for them, a command line does not",
     "wattle/sdk/worker.py": "a worker's program pays for what it uses only",
     "wattle/sdk/worker_here.py": "near names, for who has misspelt one",

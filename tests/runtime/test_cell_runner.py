@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,21 @@ def test_it_runs_under_a_python_that_has_nothing_but_its_standard_library(cell: 
     told = cell.object("raw", {"a": 1}).save("x").run("x = raw", flags=("-I", "-S"))
     assert (told.returncode, told.stderr) == (0, "")
     assert cell.left("x") == {"a": 1}
+
+
+OTHERS = [found for minor in range(8, 16) if minor != sys.version_info[1] and (found := shutil.which(f"python3.{minor}"))]
+
+
+@pytest.mark.parametrize("python", OTHERS or [pytest.param("", marks=pytest.mark.skip(reason="no other Python is here"))])
+def test_it_runs_under_older_and_newer_pythons(python: str, cell: Cell) -> None:
+    if subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip(f"{python} is not what it says")
+    words = cell.object("raw", {"a": 1}).save("x", "y").command("import asyncio\nx = await asyncio.sleep(0, raw)\ny = b'b'\n")
+    told = subprocess.run([python, *words[1:]], capture_output=True, text=True, check=False, env=unmeasured())
+    assert (told.returncode, told.stderr) == (0, "")
+    assert (cell.left("x"), cell.left("y")) == ({"a": 1}, b"b")
+    bad = subprocess.run([python, *cell.command("def f(): return 1 / 0\nf()\n")[1:]], capture_output=True, text=True, check=False)
+    assert (bad.returncode, bad.stderr.splitlines()[1:3]) == (1, ['  File "clean", line 2, in <module>', "    f()"])
 
 
 def test_a_module_of_the_cells_own_may_have_any_name(cell: Cell) -> None:

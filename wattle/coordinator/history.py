@@ -266,7 +266,8 @@ def _definition_detail(document: Workflow, worker: Worker) -> rp.WorkerDetail:
     command = worker.command
     inputs = [
         rp.PortDetail(
-            name=port, type="rows" if feed.rows else "file", variable=f"WATTLE_INPUT_{port.upper()}",
+            name=port, variable=f"WATTLE_INPUT_{port.upper()}",
+            type="rows" if feed.rows else "object" if feed.object else "file",
             source=[f"{s.worker}/{s.output}" for s in feed.sources] or [feed.file or ""],
         )
         for port, feed in worker.inputs.items()

@@ -128,6 +128,10 @@ def _workflow(found: Findings, value: Any, base_dir: str, name: str | None) -> W
         check_paths(found, draft, wires)
         check_modes(found, draft, wires)
         check_variables(found, wires)
+        if any("cell" in each.fields for each in drafts):
+            from wattle.core.celldoubts import doubt_cells
+
+            doubt_cells(found, wires)
     if found.count:
         return None
     return Workflow(workers=tuple(Worker(**each.fields) for each in drafts), **draft.fields)

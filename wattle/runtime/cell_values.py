@@ -4,11 +4,11 @@
     .feather  tables that Parquet cannot hold                                .json  numbers, lists, dicts, None
     .txt      text                                                           .bin   bytes
 
-Laws: of the standard library alone, and cheap to import: a cell runs under an interpreter that may know no Wattle and
-no library, and one that is not needed is not imported. Never pickle: a file that somebody else may have written must
-not be able to run code. A reader never sees half a file. What comes back is what was saved, but for tuples, which come
-back as lists, and NumPy's numbers, which come back as Python's; anything else that would change is refused, with the
-line that mends it.
+Laws: of the standard library alone, and cheap to import: a cell runs under an interpreter that may know no Wattle, have
+no library and be as old as Python 3.8; what is not needed is not imported. Never pickle: a file that somebody else may
+have written must not be able to run code. A reader never sees half a file. What comes back is what was saved, but for
+tuples, which come back as lists, and NumPy's numbers, which come back as Python's; anything else that would change is
+refused, with the line that mends it.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _writer(value: Any, name: str) -> tuple[str, Callable[[str], object]]:
         except UnicodeEncodeError:
             raise CannotKeep(f"{name} holds half a character (a lone surrogate)",
                              f'{name} = {name}.encode("utf-8", "surrogateescape")') from None  # fmt: skip
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, (bytes, bytearray, memoryview)):
         return ".bin", _bytes(value)
     library = kind.__module__.partition(".")[0]
     if library == "pandas":
@@ -149,7 +149,7 @@ def _writer(value: Any, name: str) -> tuple[str, Callable[[str], object]]:
     if library == "polars":
         return ".parquet", _polars(value, name)
     numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic) and not _is_number(value):
+    if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)) and not _is_number(value):
         return ".npy", _array(value, name, numpy)
     return ".json", _bytes(_json(value, name, strict=False))
 

@@ -160,18 +160,19 @@ def python_environment(selector: str, base: Mapping[str, str], cwd: str) -> dict
 
 
 def interpreter(selector: str | None, base: Mapping[str, str], path: str | None, cwd: str) -> str:
-    """The Python that a cell runs under: a file is that very interpreter, a kernel has one, anything else means the
-    first `python` or `python3` on `path`, where `python_environment` has put the selected environment first.
+    """The Python that a cell runs under: a file is that very interpreter, a kernel has one, an environment has its own;
+    when none is selected, the first `python` on `path`, else the first `python3`.
 
     Raises:
         CouldNotStart: there is none.
     """
     if selector is not None and selector.startswith("kernel:"):
         return str(_kernel(selector.removeprefix("kernel:"), base, cwd)[0])
-    if selector is not None and not selector.startswith("conda:"):
-        place = Path(cwd, _from_home(selector, base))
-        if place.is_file():
-            return str(place)
+    if selector is not None:
+        conda = selector.startswith("conda:")
+        place = _conda_prefix(selector[6:], base) if conda else Path(cwd, _from_home(selector, base))
+        inside = (place / _BIN / python for python in _PYTHONS)
+        return str(next((one for one in (*inside, place / "python.exe") if one.is_file()), place))
     try:
         return find_executable("python", path, cwd)
     except CouldNotStart as error:
