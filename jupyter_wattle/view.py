@@ -23,6 +23,7 @@ from wattle.cli import picture, render
 from wattle.cli.board import Board, counts_text
 from wattle.cli.conclusion import summary_line
 from wattle.cli.style import clean, clip, duration
+from wattle.cli.timeline import timeline as timeline_text
 from wattle.core.errors import WattleError
 from wattle.sdk.flow import Flow
 from wattle.sdk.new import New
@@ -60,23 +61,27 @@ class Views:
 
     # ---- what is shown ------------------------------------------------------------------------------------------
 
-    def run_bundle(self, client: Client, detail: Mapping[str, Any], focus: str | None = None) -> Bundle:
-        """A run, at present; with `focus`, that worker of it and what it says."""
-        address = detail["address"]
+    def run_bundle(self, run: Run, client: Client, detail: Mapping[str, Any]) -> Bundle:
+        """A run, at present, as its aspect and its focus want it."""
+        address, style = detail["address"], self.desk.plain()
         graph = client.ask("get_graph", workflow=address)
-        over = detail["status"] in FINAL
-        timeline = client.ask("get_timeline", workflow=address) if over and _fits(detail) else None
-        style = self._plain()
+        wanted = run.aspect == "gantt" or (detail["status"] in FINAL and _fits(detail))
+        timeline = client.ask("get_timeline", workflow=address) if wanted else None
         snapshot = {"run": _small(detail), "graph": graph, "timeline": timeline}
-        data = {**self._data(client, "logs" if focus else "run", address, snapshot), "worker": focus}
-        text = render.run_detail(detail, style) + (_said(client, address, focus) if focus else "")
-        return _bundle(data, text, svg(graph, detail, _caption(detail, style)))
+        data = {**self._data(client, run.aspect, address, snapshot), "worker": run.focus}
+        if run.aspect == "gantt" and timeline is not None:
+            return _bundle(data, timeline_text(timeline, style), "")
+        return _bundle(data, self._text(run, client, detail), svg(graph, detail, _caption(detail, style)))
+
+    def _text(self, run: Run, client: Client, detail: Mapping[str, Any]) -> str:
+        said = _said(client, run.address, run.focus) if run.aspect == "logs" and run.focus else ""
+        return render.run_detail(detail, self.desk.plain()) + said
 
     def flow_bundle(self, client: Client, name: str) -> Bundle:
         """A saved workflow, as it would run."""
         graph = client.ask("get_graph", workflow=name)
         data = self._data(client, "workflow", name, {"run": None, "graph": graph, "timeline": None})
-        return _bundle(data, picture.graph(graph, self._plain()), svg(graph))
+        return _bundle(data, picture.graph(graph, self.desk.plain()), svg(graph))
 
     def _data(self, client: Client, kind: str, address: str, snapshot: Mapping[str, Any]) -> dict[str, Any]:
         store = self._stores.get(id(client))
@@ -86,27 +91,22 @@ class Views:
         return {"version": 1, "kind": kind, "address": address, "worker": None, "store_id": store[0],
                 "home": store[1], "snapshot": snapshot}  # fmt: skip
 
-    def _plain(self) -> Style:
-        """Colours in a terminal only: text in a saved notebook is to be read."""
-        return self.desk.style(color=self.desk.here.kernel is None)
-
     # ---- showing ------------------------------------------------------------------------------------------------
 
     def show_run(self, run: Run) -> None:
         """Display a run, and keep the display up to date until it has ended."""
-        if self._shown == (run, self._cell):
+        if self._shown == (run, self.desk.here.cell):
             return  # the line that was waited at has just become its picture
         detail = run.detail
         if self.desk.here.front_end == "text" or not self._updates():
-            said = _said(run.client, run.address, run.focus) if run.focus else ""
-            _publish({"text/plain": render.run_detail(detail, self._plain()) + said})
+            _publish({"text/plain": self._text(run, run.client, detail)})
             return
         display_id = uuid.uuid4().hex
         widget = None
         if self.desk.here.front_end == "widget" and detail["status"] not in FINAL:
-            widget = self._widget(run.client, self.run_bundle(run.client, detail, run.focus)[MIME])
+            widget = self._widget(run.client, self.run_bundle(run, run.client, detail)[MIME])
         if widget is None:
-            _publish(self.run_bundle(run.client, detail, run.focus), display_id)
+            _publish(self.run_bundle(run, run.client, detail), display_id)
         else:
             _publish(widget._repr_mimebundle_()[0], display_id)
         if detail["status"] not in FINAL:
@@ -125,11 +125,6 @@ class Views:
         data = self._data(form.client, "new", form.name, {"run": None, "graph": None, "timeline": None})
         widget = self._widget(form.client, data) if self.desk.here.front_end == "widget" else None
         _publish({MIME: data, "text/plain": repr(form)} if widget is None else widget._repr_mimebundle_()[0])
-
-    @property
-    def _cell(self) -> int:
-        """The number of the cell that is being executed."""
-        return int(self.desk.here.shell.execution_count)
 
     def _updates(self) -> bool:
         return self.desk.here.kernel is not None
@@ -171,7 +166,7 @@ class Views:
             self._following.pop(display_id, None)
 
     def _update(self, client: Client, run: Run, display_id: str, widget: Any) -> None:
-        bundle = self.run_bundle(client, client.ask("list_workers", workflow=run.address), run.focus)
+        bundle = self.run_bundle(run, client, client.ask("list_workers", workflow=run.address))
         with self._pace:
             time.sleep(max(0.0, self._next - time.monotonic()))
             self._next = time.monotonic() + PACE
@@ -200,8 +195,8 @@ class Views:
 
         def take(change: Mapping[str, Any] | None) -> None:
             if change is None and line.seen_to_the_end:
-                line.replace(self.run_bundle(run.client, run.detail, run.focus))
-                self._shown = run, self._cell
+                line.replace(self.run_bundle(run, run.client, run.detail))
+                self._shown = run, self.desk.here.cell
             else:
                 line.take(change)
 

@@ -233,7 +233,7 @@ def run(session: KernelSession, cell: str) -> Any:
     """This cell, now, in the background: a workflow of one worker."""
     here = session.desk.here
     args, keys, source = _read(session, "run", cell)
-    name = args.name or f"{CELL}-{here.shell.execution_count}"
+    name = args.name or f"{CELL}-{here.cell}"
     made = _made(session, CELL, source, keys, name)
     document = {"name": name, "working_dir": here.folder, "overlap": "allow", "workers": [made]}
     session.ask("write", "create_workflow", document=document, source=here.source, base_dir=here.folder, replace=True)

@@ -64,6 +64,12 @@ class Here:
         return self.notebook or self.folder
 
     @property
+    def cell(self) -> int:
+        """The number of the cell that is being executed; IPython's own counter may have gone on already."""
+        result = getattr(getattr(self.shell, "displayhook", None), "exec_result", None)
+        return int(getattr(result, "execution_count", None) or self.shell.execution_count)
+
+    @property
     def headless(self) -> bool:
         """Whether nobody sits before it: then runs are waited for, and a failed one fails the cell.
 

@@ -36,7 +36,7 @@ class NotebookStyle(Style):
 
     def size(self) -> tuple[int, int]:
         """An output cell of a usual width."""
-        return 120, 60
+        return 100, 60
 
 
 class HtmlStyle(NotebookStyle):

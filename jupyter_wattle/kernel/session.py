@@ -79,6 +79,10 @@ class Desk:
         kind = Style if self.here.kernel is None else NotebookStyle
         return kind(sys.stdout, self.here.environ, time.time, color=color)
 
+    def plain(self) -> Style:
+        """The same, with colours in a terminal only: text in a saved notebook is to be read."""
+        return self.style(color=self.here.kernel is None)
+
     def session(self, args: Namespace) -> KernelSession:
         """The session of one command."""
         flags = {name: value for name in ("home",) if (value := getattr(args, name)) is not None}
@@ -138,7 +142,7 @@ class KernelSession(Session):
 
     def say(self, reply: Any, text: Callable[[Any, Style], str]) -> int:
         """Keep a reply with its view; plain values when JSON was asked for."""
-        self.found.append(reply if self.args.json else Said(reply, text, self.style))
+        self.found.append(reply if self.args.json else Said(reply, text, self.desk.plain()))
         return 0
 
     def run(self, detail: dict[str, Any]) -> Run:

@@ -12,10 +12,14 @@ import re
 from wattle.cli import running
 from wattle.cli.board import Board
 from wattle.cli.conclusion import conclusion
+from wattle.cli.grammar import is_file
 from wattle.cli.logs import LogPrinter
 from wattle.cli.session import run_of, worker_of
+from wattle.cli.verbs import verb_of
+from wattle.core.address import Address
 from wattle.core.errors import InvalidRequest
 from wattle.demo.writing import write_demo
+from wattle.sdk.flow import Flow
 from wattle.sdk.runs import FINAL, Run, RunFailed, output_of
 
 TYPE_CHECKING = False
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from jupyter_wattle.kernel.session import KernelSession
-    from wattle.core.address import Address
 
     KernelVerb = Callable[[KernelSession], Any]
 
@@ -59,7 +62,8 @@ def started(session: KernelSession, name: str, *, focus: str | None = None) -> R
 def followed(session: KernelSession, detail: dict[str, Any], *, focus: str | None = None) -> Run:
     """The run that was started; where nobody sits, at its end. Raises `RunFailed` when it does not complete there."""
     found = session.run(detail)
-    found.focus = focus
+    if focus is not None:
+        found.aspect, found.focus = "logs", focus
     if session.desk.here.headless:
         waited(session, found)
     return found
@@ -123,9 +127,47 @@ def demo(session: KernelSession) -> Run:
     return run(session)
 
 
-def logs(session: KernelSession) -> None:
-    """Printed, as in a terminal; control characters are left out."""
+def gantt(session: KernelSession) -> Any:
+    """When each worker waited and ran: a run, shown so; in a terminal the text."""
+    if _is_plain(session):
+        return _as_in_a_terminal(session)
+    found = Run.find(session.client(), run_of(session))
+    found.aspect = "gantt"
+    return found
+
+
+def graph(session: KernelSession) -> Any:
+    """A workflow or a run as an object that draws itself; in a terminal, and of a document, the text."""
+    target = session.args.target
+    if _is_plain(session) or target is None or is_file(target):
+        return _as_in_a_terminal(session)
+    address = Address.parse(target)
+    client = session.client()
+    if address.number is not None:
+        return Run.find(client, address.run)
+    client.ask("get_graph", workflow=address.run)
+    return Flow(address.workflow, lambda: client)
+
+
+def _is_plain(session: KernelSession) -> bool:
+    """Whether values, a file or text are asked for and no view."""
+    return bool(session.args.json or session.args.out or session.desk.here.front_end == "text")
+
+
+def _as_in_a_terminal(session: KernelSession) -> Any:
+    verb_of(session.args)(session)
+    return session.found[0] if session.found else None
+
+
+def logs(session: KernelSession) -> Any:
+    """Printed, as in a terminal, without control characters. To follow a worker is a live view that holds nobody up,
+    where the page can follow it."""
     args = session.args
+    here = session.desk.here
+    if args.follow and args.address.worker and here.front_end == "mime" and here.served and not here.headless:
+        found = Run.find(session.client(), args.address.run)
+        found.aspect, found.focus = "logs", args.address.worker
+        return found
     printer = LogPrinter(session.client(), args, raw=False)
     try:
         if args.address.worker is not None:
@@ -134,6 +176,7 @@ def logs(session: KernelSession) -> None:
             printer.run(args.address.run)
     except KeyboardInterrupt:
         raise Left(args.address.run) from None
+    return None
 
 
 def pull(session: KernelSession) -> Any:
@@ -181,5 +224,5 @@ def _kind(value: Any) -> str:
 
 VERBS: dict[str, KernelVerb] = {
     "run": run, "attach": attach, "wait": wait, "start": start, "restart": restart, "rerun": rerun, "demo": demo,
-    "logs": logs, "pull": pull,
+    "logs": logs, "pull": pull, "graph": graph, "gantt": gantt,
 }  # fmt: skip

@@ -223,7 +223,7 @@ def test_a_cell_runs_alone_in_the_background(cell: Run) -> None:
     assert "alone@1" in ran.shown[0]["text/plain"]
     cell("%wattle pull alone/cell/y")
     assert cell("y").result == 21
-    assert "    at work" in cell("r = %wattle attach alone\nr.focus = 'cell'\nr").shown[0]["text/plain"]
+    assert "    at work" in cell("r = %wattle attach alone\nr.aspect, r.focus = 'logs', 'cell'\nr").shown[0]["text/plain"]
 
 
 def test_nobody_there_means_waiting_and_a_failed_run_fails_the_cell(cell: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,3 +140,25 @@ def test_what_was_waited_at_becomes_the_picture_in_its_place_and_is_shown_once(k
     assert len(kernel.run("r").shown) == 1
     kernel.run("r = %wattle run etl.yaml\nr.wait().status")
     assert len(kernel.run("r").shown) == 1
+
+
+def test_graph_and_gantt_are_views_and_values_and_files_when_asked_for(kernel: Kernel, place: Terminal) -> None:
+    kernel.run("r = %wattle run etl.yaml\nr.wait()")
+    gantt = kernel.run("%wattle gantt etl").shown[0]
+    assert gantt[MIME]["kind"] == "gantt"
+    assert len(gantt[MIME]["snapshot"]["timeline"]["bars"]) == 2
+    assert "◆ count" in gantt["text/plain"]
+    graph = kernel.run("%wattle graph etl").shown[0]
+    assert (graph[MIME]["kind"], graph[MIME]["address"]) == ("workflow", "etl")
+    assert kernel.run("%wattle graph etl@1").shown[0][MIME]["address"] == "etl@1"
+    assert "○ fetch ─ ○ count" in kernel.run("%wattle graph etl.yaml").shown[0]["text/plain"]
+    assert "'nodes'" in kernel.run("%wattle graph etl --json").shown[0]["text/plain"]
+    assert "Wrote dag.svg" in kernel.run("%wattle graph etl --out dag.svg").text
+    assert (place.folder / "dag.svg").read_text().startswith("<?xml")
+    assert "There is no workflow nosuch" in "".join(kernel.run("%wattle graph nosuch").error["traceback"])
+
+
+def test_a_run_of_a_cell_is_a_log_under_the_number_of_its_cell(kernel: Kernel) -> None:
+    number = int(kernel.run("get_ipython().displayhook.exec_result.execution_count").shown[0]["text/plain"])
+    shown = kernel.run("%%wattle run\nprint('at work')").shown[0][MIME]
+    assert (shown["kind"], shown["worker"], shown["address"]) == ("logs", "cell", f"cell-{number + 1}@1")

@@ -51,8 +51,9 @@ class Run:
     def __init__(self, client: Client, address: str, detail: Mapping[str, Any] | None = None) -> None:
         self.client = client
         self.address = address
+        self.aspect = "run"
+        """What a view of it shows: `run`, `gantt`, or the `logs` of the worker in `focus`."""
         self.focus: str | None = None
-        """The worker that a view of it is about, if it is about one."""
         self._last: dict[str, Any] = dict(detail or {})
 
     @classmethod
