@@ -15,7 +15,7 @@ function way() {
   return { host: "127.0.0.1", port, headers: { Authorization: `token ${token}` } };
 }
 
-function send(method, path, data, onReply) {
+function once(method, path, data, onReply) {
   const { headers, ...where } = way();
   return new Promise((resolve, reject) => {
     const asked = http.request({ ...where, method, path, headers: { ...headers, "Content-Type": "application/json" } },
@@ -25,40 +25,55 @@ function send(method, path, data, onReply) {
   });
 }
 
-function call(method, path, data) {
-  return send(method, path, data, (reply, resolve, reject) => {
-    const pieces = [];
-    reply.on("data", (piece) => pieces.push(piece));
-    reply.on("end", () => {
-      const text = Buffer.concat(pieces).toString();
-      if (reply.statusCode < 300) return resolve(text ? JSON.parse(text) : null);
-      const told = JSON.parse(text);
-      reject(Object.assign(new Error(`${told.message} (${told.hint})`), { code: told.code }));
-    });
-  });
+// A coordinator that was killed has a successor within seconds: who finds nobody at the door tries again.
+const AWAY = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "starting", "unreachable"]), PATIENCE = 20000, PAUSE = 200;
+
+async function send(method, path, data, onReply) {
+  for (const end = Date.now() + PATIENCE; ;) {
+    try { return await once(method, path, data, onReply); }
+    catch (error) { if (!AWAY.has(error.code) || Date.now() > end) throw error; }
+    await new Promise((again) => setTimeout(again, PAUSE));
+  }
 }
 
-// Server-sent events, one after the other. Resolves when the stream has ended; a coordinator that is replaced is asked anew.
+function text(reply, done) {
+  const pieces = [];
+  reply.on("data", (piece) => pieces.push(piece));
+  reply.on("end", () => done(Buffer.concat(pieces).toString()));
+}
+
+// Every refusal is {code, message, hint}.
+function refusal(told) {
+  const { code, message, hint } = JSON.parse(told);
+  return Object.assign(new Error(`${message} (${hint})`), { code });
+}
+
+function call(method, path, data) {
+  return send(method, path, data, (reply, resolve, reject) => text(reply, (told) => {
+    if (reply.statusCode < 300) resolve(told ? JSON.parse(told) : null);
+    else reject(refusal(told));
+  }));
+}
+
+// Server-sent events, one after the other, to the end; after a change of coordinators they are asked for anew.
 async function follow(path, each) {
-  for (;;) {
-    const ended = await send("GET", path, undefined, (reply, resolve, reject) => {
-      if (reply.statusCode !== 200) return reject(new Error(`${path}: ${reply.statusCode}`));
-      let text = "", chain = Promise.resolve();
+  let ended = false;
+  while (!ended) {
+    ended = await send("GET", path, undefined, (reply, resolve, reject) => {
+      if (reply.statusCode !== 200) return text(reply, (told) => reject(refusal(told)));
+      let rest = "", chain = Promise.resolve();
       reply.setEncoding("utf8");
       reply.on("data", (piece) => {
-        text += piece;
-        for (let at; (at = text.indexOf("\n\n")) >= 0; text = text.slice(at + 2)) {
-          const lines = text.slice(0, at).split("\n");
-          const event = (lines.find((line) => line.startsWith("event: ")) || "event: message").slice(7);
-          const data = lines.find((line) => line.startsWith("data: "));
-          if (event === "end") { chain.then(() => resolve(true), reject); }
-          else if (event === "message" && data) { chain = chain.then(() => each(JSON.parse(data.slice(6)))); chain.catch(reject); }
+        rest += piece;
+        for (let at; (at = rest.indexOf("\n\n")) >= 0; rest = rest.slice(at + 2)) {
+          const lines = rest.slice(0, at).split("\n");
+          const field = (name) => (lines.find((line) => line.startsWith(`${name}: `)) || "").slice(name.length + 2);
+          if (field("event") === "end") chain.then(() => resolve(true), reject);
+          else if (!field("event") && field("data")) chain = chain.then(() => each(JSON.parse(field("data"))));
         }
       });
       reply.on("close", () => chain.then(() => resolve(false), reject));
     });
-    if (ended) return;
-    await new Promise((again) => setTimeout(again, 200));
   }
 }
 

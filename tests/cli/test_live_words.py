@@ -143,6 +143,8 @@ def test_a_person_listens_and_taps_from_outside(live: Terminal) -> None:
     assert json.loads(ended(tapping).splitlines()[-1])["ended"] is True
     assert re.match(r'\d\d:\d\d:\d\d  [\d.]+/s  .*/s  \d+ messages  \{"n": \d+\}', ended(plain).splitlines()[0])
     assert live.wattle("wait", "talk").returncode == 0
+    kept = live.wattle("get", "talk/engine/state")
+    assert (kept.returncode, "is a stream" in kept.stderr, "wattle tap" in kept.stderr) == (2, True, True)
     late = live.wattle("sub", "talk/engine/state")
     assert (late.returncode, "talk@1/engine has ended: it is completed." in late.stderr) == (1, True)
 

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -16,6 +17,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.helpers import wait_until
 from tests.terminal import REPOSITORY, Terminal
 
 EXAMPLES = REPOSITORY / "notebooks"
@@ -85,3 +87,20 @@ def test_workers_in_three_languages_talk_while_they_run(place: Terminal) -> None
     report = (found / "report" / "report.md").read_text()
     assert "- readings that Node counted: 40\n" in report
     assert f"- values that Python saw: {json.dumps(summary)}\n" in report
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_a_worker_that_speaks_http_outlives_its_coordinator(place: Terminal) -> None:
+    folder = place.folder / "languages"
+    shutil.copytree(EXAMPLES / "languages", folder)
+    assert place.wattle("up").returncode == 0
+    assert place.wattle("run", str(folder / "wattle.yaml"), "--set", "readings=500", "-d").returncode == 0
+    heard = place.begin("sub", "languages/smooth/level", "-n", "5")
+    assert heard.wait(60) == 0, "the three are talking"
+    killed = place.coordinator()
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: place.coordinator() != killed and place.wattle("status", "languages").returncode == 0, 60)
+    assert place.wattle("wait", "languages", timeout=60).returncode == 0
+    summary = place.ask("get", "languages/watch/summary")["value"]
+    assert summary["means"] > 5, "what was said while nobody forwarded is missed, and nothing else"

@@ -70,6 +70,8 @@ def get(session: Session) -> int:
     if address.port is None:
         return session.say(session.ask("read", "list_outputs", **where), render.outputs)
     found = session.ask("read", "get_output", **where, port=address.port)
+    if found["type"] == "stream":
+        raise InvalidRequest(f"{found['address']} is a stream: nothing of it is kept.", f"wattle tap {address}")
     if not found["exists"]:
         raise NotFound(f"{found['address']} was not written: there is no {found['path']}.",
                        f"wattle logs {address.run}/{address.worker}")  # fmt: skip
