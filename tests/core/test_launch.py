@@ -405,7 +405,7 @@ def test_an_object_may_be_the_output_of_any_worker_and_its_path_is_a_stem() -> N
 
 
 def test_a_cell_is_described_by_its_first_telling_line() -> None:
-    assert describe(Worker(name="a", cell="# all\n\nx = 1\ny = 2\n")) == "cell: x = 1 …"
+    assert describe(Worker(name="a", cell="# all\n\nimport os\nx = 1\ny = 2\n")) == "cell: x = 1 …"
 
 
 # ---- notebooks ------------------------------------------------------------------------------------------------

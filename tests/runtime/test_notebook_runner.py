@@ -99,6 +99,12 @@ def test_a_kernel_that_dies_is_told_with_its_cell_and_its_signal(waiting: Notebo
     assert waiting.outputs()[0][0]["data"]["text/plain"] == ["1"]
 
 
+def test_a_copy_that_cannot_be_written_is_told_before_a_cell_runs(waiting: Notebook) -> None:
+    waiting.copy.parent.write_text("a file where a folder is needed")
+    said, _ = waiting.begin().communicate(timeout=60)
+    assert said == f"the executed copy cannot be written to {waiting.copy}: File exists\n"
+
+
 # ---- what cannot be run -------------------------------------------------------------------------------------------
 
 

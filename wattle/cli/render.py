@@ -138,7 +138,7 @@ def _what(worker: Mapping[str, Any]) -> str:
     if command:
         return clip(command if isinstance(command, str) else " ".join(command), 60)
     text = worker.get("script") or worker.get("cell") or worker.get("notebook") or ""
-    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#!")]
+    lines = [line for line in text.split("\n") if line.strip() and not line.startswith(("#", "import ", "from "))]
     return clip(clean(lines[0].strip() if lines else ""), 60)
 
 

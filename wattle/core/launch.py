@@ -338,7 +338,7 @@ def describe(worker: Worker) -> str:
     if source is not None:
         lines = [line.strip() for line in source.splitlines()]
         telling = [line for line in lines if line and not line.startswith(("#", "//"))]
-        text = telling[0] if telling else ""
+        text = next((line for line in telling if not line.startswith(("import ", "from "))), "".join(telling[:1]))
         label = "cell" if worker.script is None else "script" if source.startswith("#!") else worker.lang
         return _shorten(f"{label}: {text}", more=len(telling) > 1)
     command = worker.command if isinstance(worker.command, str) else shlex.join(worker.command or ())

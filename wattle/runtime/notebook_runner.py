@@ -77,9 +77,7 @@ def main() -> None:
         copy = next(text for kind, port, text in ports if port == COPY)
         worked = asyncio.run(_Execution(notebook, path, copy, choice).run(folder or os.path.dirname(path)))
     except Failed as failed:
-        for line in failed.lines:
-            _say(line)
-        sys.exit(1)
+        sys.exit("\n".join(failed.lines))
     if worked is not None:  # stopped: end as any program that was
         signal.signal(worked, signal.SIG_DFL)
         os.kill(os.getpid(), worked)
@@ -242,14 +240,22 @@ class _Execution:
         loop = asyncio.get_running_loop()
         for number in {signal.SIGTERM, getattr(signal, "SIGBREAK", signal.SIGTERM)}:
             signal.signal(number, lambda number, _frame: loop.call_soon_threadsafe(self._stop, number, running))
+        lines: list[str] = []
         try:
             await running
-        except (asyncio.CancelledError, Failed):
+        except Failed as failed:
+            lines += failed.lines
+        except asyncio.CancelledError:
             if self._stopped is None:
                 raise
         finally:
             await self._end_kernel(now=self._stopped is not None)
+        try:
             self._write()
+        except Failed as failed:
+            lines[:0] = failed.lines if failed.lines[0] not in lines else ()  # the last words are the cell's
+        if lines and self._stopped is None:
+            raise Failed(*lines)
         return self._stopped
 
     def _stop(self, number: int, running: asyncio.Future[None]) -> None:
@@ -324,7 +330,8 @@ class _Execution:
             draft.write_text(nbformat.writes(self._notebook) + "\n", encoding="utf-8")
             os.replace(draft, self._copy)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
             raise Failed(f"the executed copy cannot be written to {self._copy}: {error.strerror}") from None
         self._wrote_at = time.monotonic()
         self._cost = self._wrote_at - begun
