@@ -25,7 +25,7 @@ from wattle.cli.render import document_error_text, error_text
 from wattle.cli.verbs import verb_of
 from wattle.cli.words import overview
 from wattle.core.errors import DocumentError, InvalidRequest, WattleError
-from wattle.sdk.runs import RunFailed
+from wattle.sdk.runs import Run, RunFailed
 from wattle.settings import load
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ class WattleMagics(Magics):
             return self._done(session) if cell is None else self._defined(session, cell)
         except grammar.HelpShown:
             return None
+        except KeyboardInterrupt as stop:
+            if not hasattr(stop, "_render_traceback_"):
+                stop._render_traceback_ = ["Interrupted."].copy  # type: ignore[attr-defined]
+            raise
         except RunFailed as error:
             if error.run is not None and self.desk.here.front_end != "text":
                 self.views.show_run(error.run)  # a saved notebook holds the picture, too
@@ -80,12 +84,15 @@ class WattleMagics(Magics):
             return self._view(session)
         from jupyter_wattle.kernel.verbs import VERBS
 
+        if getattr(session.args, "out", None) == "-":
+            raise InvalidRequest("A kernel has no standard output for bytes.", "%wattle pull brings the value itself")
         if verb in VERBS:
-            return VERBS[verb](session)
+            found = VERBS[verb](session)
+            return found.detail if session.args.json and isinstance(found, Run) else found
         verb_of(session.args)(session)
         if verb == "down":
             self.desk.close()
-        return session.found[0] if len(session.found) == 1 else session.found or None
+        return session.answer()
 
     def _defined(self, session: KernelSession, cell: str) -> Any:
         """A cell's verb."""
@@ -152,6 +159,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Let go of connections; the magics stay until the shell ends."""
     magics = shell.magics_manager.registry.get("WattleMagics")
     if isinstance(magics, WattleMagics):
+        magics.views.close()
         magics.desk.close()
     with contextlib.suppress(ValueError):
         shell.input_transformers_cleanup.remove(_asked)

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import uuid
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -24,7 +25,7 @@ from wattle.cli.board import Board, counts_text
 from wattle.cli.conclusion import summary_line
 from wattle.cli.style import clean, clip, duration
 from wattle.cli.timeline import timeline as timeline_text
-from wattle.core.errors import WattleError
+from wattle.core.errors import Unreachable, WattleError
 from wattle.sdk.flow import Flow
 from wattle.sdk.new import New
 from wattle.sdk.runs import FINAL, Run
@@ -32,7 +33,7 @@ from wattle.sdk.runs import FINAL, Run
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jupyter_wattle.kernel.session import Desk
+    from jupyter_wattle.kernel.session import Desk, KernelSession
     from wattle.cli.style import Style
     from wattle.sdk.client import Client
 
@@ -43,6 +44,8 @@ LOG_LINES = 40
 """Lines of a log that a static picture ends with."""
 PACE = 0.1
 """Seconds between updates of all views of a kernel together."""
+AGAIN_SECONDS = 3.0
+"""How often a view looks for a coordinator when there is none."""
 UNSERVED_PACE = 1.0
 """Seconds between updates of one view where no server tells the page itself."""
 Bundle = dict[str, Any]
@@ -56,8 +59,9 @@ class Views:
         self._pace = threading.Lock()
         self._next = 0.0
         self._following: dict[str, threading.Thread] = {}
+        self._over = threading.Event()
         self._shown: tuple[Run, int] | None = None
-        self._stores: dict[int, tuple[str, str]] = {}
+        self._stores: weakref.WeakKeyDictionary[Client, tuple[str, str]] = weakref.WeakKeyDictionary()
 
     # ---- what is shown ------------------------------------------------------------------------------------------
 
@@ -84,10 +88,10 @@ class Views:
         return _bundle(data, picture.graph(graph, self.desk.plain()), svg(graph))
 
     def _data(self, client: Client, kind: str, address: str, snapshot: Mapping[str, Any]) -> dict[str, Any]:
-        store = self._stores.get(id(client))
+        store = self._stores.get(client)
         if store is None:
             health = client.ask("get_health")
-            store = self._stores[id(client)] = (health["store_id"], health["home"])
+            store = self._stores[client] = (health["store_id"], health["home"])
         return {"version": 1, "kind": kind, "address": address, "worker": None, "store_id": store[0],
                 "home": store[1], "snapshot": snapshot}  # fmt: skip
 
@@ -135,35 +139,43 @@ class Views:
             from jupyter_wattle.widget import make
         except FileNotFoundError:
             return None
-        return make(client, data)
+        session = self.desk.last  # a client of its own: the page may ask while a cell does, on another thread
+        return make(self.desk.another(session) if session is not None else client, data)
 
     def _follow(self, run: Run, display_id: str, widget: Any) -> None:
-        session = self.desk.last
-        client = self.desk.another(session) if session is not None else None
-        if client is None:
-            return
-        thread = threading.Thread(target=self._keep_up, args=(client, run, display_id, widget), daemon=True,
+        thread = threading.Thread(target=self._keep_up, args=(self.desk.last, run, display_id, widget), daemon=True,
                                   name=f"wattle-view-{run.address}")  # fmt: skip
         self._following[display_id] = thread
         thread.start()
 
-    def _keep_up(self, client: Client, run: Run, display_id: str, widget: Any) -> None:
-        """In a thread, to the run's end: changes as far as the page does not get them itself, then the settled view."""
-        own = not self.desk.here.served or widget is not None
+    def _keep_up(self, session: KernelSession | None, run: Run, display_id: str, widget: Any) -> None:
+        """In a thread, to the run's end, from however many coordinators."""
         try:
-            with client:
-                last = time.monotonic()
-                for _, change in client.stream("watch_run", workflow=run.address):
-                    if change["run"]["status"] in FINAL:
-                        break
-                    if own and time.monotonic() - last >= (PACE if widget is not None else UNSERVED_PACE):
-                        last = time.monotonic()
-                        self._update(client, run, display_id, widget)
-                self._update(client, run, display_id, None)
+            while session is not None and not self._over.is_set():
+                try:
+                    with self.desk.another(session) as client:
+                        self._watch(client, run, display_id, widget)
+                    return
+                except Unreachable:
+                    self._over.wait(AGAIN_SECONDS)
         except WattleError:
-            return  # the display stays as it was; the run goes on without us
+            return  # the run is gone; the display stays as it was
         finally:
             self._following.pop(display_id, None)
+
+    def _watch(self, client: Client, run: Run, display_id: str, widget: Any) -> None:
+        """Changes as far as the page does not get them itself, then the settled view."""
+        own = not self.desk.here.served or widget is not None
+        last = time.monotonic()
+        for _, change in client.stream("watch_run", workflow=run.address):
+            if self._over.is_set():
+                return
+            if change["run"]["status"] in FINAL:
+                break
+            if own and time.monotonic() - last >= (PACE if widget is not None else UNSERVED_PACE):
+                last = time.monotonic()
+                self._update(client, run, display_id, widget)
+        self._update(client, run, display_id, None)
 
     def _update(self, client: Client, run: Run, display_id: str, widget: Any) -> None:
         bundle = self.run_bundle(run, client, client.ask("list_workers", workflow=run.address))
@@ -175,10 +187,9 @@ class Views:
             else:
                 _publish(bundle, display_id, update=True)
 
-    def settled(self, timeout: float = 20.0) -> None:
-        """Wait until every display that follows a run is at its end; tests and headless cells do."""
-        for thread in list(self._following.values()):
-            thread.join(timeout)
+    def close(self) -> None:
+        """Follow no longer; displays stay as they are."""
+        self._over.set()
 
     # ---- waiting ------------------------------------------------------------------------------------------------
 

@@ -27,8 +27,8 @@ class KernelParser(grammar.Parser):
         raise HelpShown
 
 
-TERMINAL_ONLY = {"serve", "coordinator", "completion"}
-"""Verbs that would take the kernel's process, or make no sense in it."""
+TERMINAL_ONLY = {"serve", "coordinator", "completion", "pipe"}
+"""Verbs that would take the kernel's process or its standard input, or make no sense in it."""
 
 
 def parse(words: Sequence[str], *, cell: bool = False) -> Namespace:

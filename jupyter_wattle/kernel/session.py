@@ -14,6 +14,7 @@ from jupyter_wattle.kernel.html import NotebookStyle, html_of
 from wattle import app, succession
 from wattle.cli.session import Session
 from wattle.cli.style import Style
+from wattle.core.errors import InvalidRequest, Unreachable
 from wattle.sdk.runs import Run
 from wattle.settings import load
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from jupyter_wattle.kernel.here import Here
+    from wattle.cli.documents import Document
+    from wattle.core.requests import Format
     from wattle.sdk.client import Client
 
 
@@ -35,8 +38,12 @@ class Said:
         self._text = text
         self._style = style
 
+    def text(self, style: Style) -> str:
+        """What it says, in a style."""
+        return self._text(self.data, style)
+
     def __repr__(self) -> str:
-        return self._text(self.data, self._style)
+        return self.text(self._style)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
         return {"text/plain": repr(self), "text/html": html_of(self.data, self._text, self._style)}
@@ -97,7 +104,7 @@ class Desk:
         if found is None:
             need = "write" if remote is None and succession.answers(session.settings) else need
             found = self._connected(session, need)
-            if need != "read" or remote is not None:
+            if need != "read" or remote is not None:  # a look into the store is not kept
                 self._kept[key] = found
         return found
 
@@ -108,8 +115,11 @@ class Desk:
         return client
 
     def another(self, session: KernelSession) -> Client:
-        """A client of one's own, for a thread."""
-        return self._connected(session, "write")
+        """A client of one's own. It starts nobody: who only looks must not keep a coordinator up. Raises `Unreachable`
+        when there is none."""
+        if session.remote is None and not succession.answers(session.settings):
+            raise Unreachable("Nobody coordinates here.", "wattle up")
+        return self._connected(session, "read")
 
     def close(self) -> None:
         """Let go of connections."""
@@ -140,10 +150,26 @@ class KernelSession(Session):
     def close(self) -> None:
         """The connection stays for the next magic."""
 
+    def read(self, path: str | None, form: Format | None) -> Document:
+        """The document that is meant. Raises `InvalidRequest` for the standard input, which a kernel has none of."""
+        if path == "-":
+            raise InvalidRequest("A kernel has no standard input.", "%%wattle workflow etl takes the cell below it")
+        return super().read(path, form)
+
     def say(self, reply: Any, text: Callable[[Any, Style], str]) -> int:
-        """Keep a reply with its view; plain values when JSON was asked for."""
+        """Keep a reply with its view; plain values when JSON was asked for. What comes one by one is printed."""
+        if self.args.verb == "events" and (self.args.follow or not self.args.json):
+            return super().say(reply, text)
         self.found.append(reply if self.args.json else Said(reply, text, self.desk.plain()))
         return 0
+
+    def answer(self) -> Any:
+        """What the verb said, in one."""
+        if len(self.found) > 1 and not self.args.json:
+            said = self.found
+            return Said([one.data for one in said], lambda _all, style: "\n".join(one.text(style) for one in said),
+                        self.desk.plain())  # fmt: skip
+        return self.found[0] if len(self.found) == 1 else self.found or None
 
     def run(self, detail: dict[str, Any]) -> Run:
         """A run as an object."""

@@ -156,7 +156,7 @@ def _is_plain(session: KernelSession) -> bool:
 
 def _as_in_a_terminal(session: KernelSession) -> Any:
     verb_of(session.args)(session)
-    return session.found[0] if session.found else None
+    return session.answer()
 
 
 def logs(session: KernelSession) -> Any:

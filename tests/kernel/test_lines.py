@@ -158,3 +158,28 @@ def test_attach_without_a_name_finds_the_newest_run(cell: Run) -> None:
 def test_logs_are_printed(cell: Run) -> None:
     cell("r = %wattle run etl.yaml\nr.wait()")
     assert "fetch | fetched" in cell("%wattle logs etl").text
+
+
+def test_events_are_printed_and_are_values_when_asked_for(cell: Run) -> None:
+    cell("r = %wattle run etl.yaml\nr.wait()")
+    assert "worker-launched    etl@1/fetch" in cell("%wattle events etl").text
+    assert cell("%wattle events etl --json").result[0]["type"] == "run-opened"
+
+
+def test_several_answers_are_one(cell: Run, place: Terminal) -> None:
+    (place.folder / "other.yaml").write_text("name: other\nworkers: {a: {script: 'true'}}\n")
+    said = cell("%wattle validate etl.yaml other.yaml").result
+    assert repr(said) == "✔ etl.yaml: etl, 2 workers\n✔ other.yaml: other, 1 worker"
+    assert [one["name"] for one in said.data] == ["etl", "other"]
+
+
+@pytest.mark.parametrize("line", ["%wattle run -", "%wattle get etl/fetch/raw --out -", "%wattle pipe"])
+def test_what_needs_a_terminals_streams_is_refused(cell: Run, line: str) -> None:
+    ran = cell(line)
+    assert "kernel" in ran.text or "terminal" in ran.text
+    assert "Traceback" not in ran.text
+
+
+def test_json_gives_values_of_a_run_too(cell: Run) -> None:
+    cell("r = %wattle run etl.yaml\nr.wait()")
+    assert cell("%wattle wait etl --json").result["status"] == "completed"
