@@ -126,6 +126,15 @@ def test_after_kill_9_of_its_coordinator_live_edges_never_paused_and_listeners_h
         assert {worker["status"] for worker in follower.workers.values()} == {"completed"}
 
 
+def test_who_listens_at_once_waits_for_a_bus_that_is_starting(live: Terminal) -> None:
+    (live.folder / "hold").touch()
+    assert live.wattle("run", loop(live), "-d").returncode == 0
+    heard = live.wattle("sub", "loop/engine/state", "-n", "1")
+    assert heard.returncode == 0, heard.stderr
+    assert set(json.loads(heard.stdout)) == {"x", "v"}
+    assert live.wattle("stop", "loop").returncode == 0
+
+
 def test_the_router_of_a_coordinator_that_was_ended_goes_with_it(live: Terminal) -> None:
     assert live.wattle("up").returncode == 0
     router = wait_until(lambda: (live.home / "run" / "bus" / "ready.json").exists() and live.router())

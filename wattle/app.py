@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from wattle.settings import Settings
 
 LEAVE_WITHIN = 20.0
+BUS_STARTS_WITHIN = 10.0
 BUS_WITHIN = 3.0
-"""Seconds to wait for a bus that is starting."""
+"""Seconds to wait for a bus that is starting, and for one that is there to answer."""
 
 
 class Connection:
@@ -156,9 +157,13 @@ def connection(settings: Settings, need: str, where: Remote | None = None) -> Co
 def services(settings: Settings) -> Services:
     """What the workers of this user's runs tell and ask one another, with a person's credential; its session is to be
     closed. Raises `WattleError` when there is no bus, or none of this version here."""
+    from wattle.bus.handout import STARTING, state_in
     from wattle.bus.zenoh import open_client
     from wattle.sdk.services import Services
 
+    end = time.monotonic() + BUS_STARTS_WITHIN
+    while state_in(settings.runtime_dir / "worker.json") == STARTING and time.monotonic() < end:
+        time.sleep(0.02)
     return Services(open_client(settings.runtime_dir / "bus" / "connection-kernel.json", timeout=BUS_WITHIN))
 
 

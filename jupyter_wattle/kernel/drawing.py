@@ -20,8 +20,10 @@ MOST_NODES = 400
 """Beyond that a picture says nothing that the text does not say better."""
 LABEL = 22
 ROW, BOX, GAP, MARGIN = 52, 36, 44, 12
-CHAR = 7.6
+CHAR = 8.2
 """Pixels of a cell of text at 12 px."""
+BOW = 26
+"""How far below the boxes the way back of a loop runs."""
 GREY = "#858b93"
 GROUND = {"completed": ("#e6f4ea", "#1a7f45"), "running": ("#e3f0fb", "#1a6fb0"), "failed": ("#fbe7e5", "#b8271d"),
           "cancelled": ("#fbf1d9", "#8a6510"), "created": ("#f1f3f5", "#5f6770")}  # fmt: skip
@@ -46,6 +48,8 @@ def svg(graph: Mapping[str, Any], detail: Mapping[str, Any] | None = None, capti
     wide = max(left - GAP + MARGIN, width(caption) * 6.6 + 2 * MARGIN)
     high = top + max(node["y"] for node in nodes) * ROW + BOX + MARGIN
     boxes = {node["name"]: (place[node["x"]], top + node["y"] * ROW, columns[node["x"]]) for node in nodes}
+    floor = high - MARGIN
+    high += BOW * any(_leads_back(edge, boxes) for edge in graph["edges"])
     label = escape(clean(caption) or str(graph["workflow"]), quote=True)
     head = (f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{high:.0f}" '
             f'viewBox="0 0 {wide:.0f} {high:.0f}" style="max-width:100%;height:auto" role="img" '
@@ -53,23 +57,35 @@ def svg(graph: Mapping[str, Any], detail: Mapping[str, Any] | None = None, capti
     parts = [head, f'<g style="{_FONT}" font-size="12">']
     if caption:
         parts.append(_text(MARGIN, MARGIN + 9, caption, GREY))
-    parts += _edges(graph["edges"], boxes)
+    parts += _edges(graph["edges"], boxes, floor)
     for node in nodes:
         parts += _box(node, boxes[node["name"]], told)
     return "".join([*parts, "</g></svg>"])
 
 
-def _edges(edges: Iterable[Mapping[str, Any]], boxes: Mapping[str, tuple[float, float, float]]) -> Iterable[str]:
+def _edges(edges: Iterable[Mapping[str, Any]], boxes: Mapping[str, tuple[float, float, float]],
+           floor: float) -> Iterable[str]:  # fmt: skip
+    """From left to right; the way back of a loop runs below the boxes. Live edges are dashed, mere order is dotted."""
     for edge in edges:
         if edge["source"] not in boxes or edge["target"] not in boxes:
             continue
         x, y, wide = boxes[edge["source"]]
-        x1, y1 = x + wide, y + BOX / 2
-        x2, y2 = boxes[edge["target"]][0], boxes[edge["target"]][1] + BOX / 2
-        bend = max(18.0, abs(x2 - x1) / 2)
-        dashes = "" if edge["ports"] else ' stroke-dasharray="4 3"'
-        yield (f'<path d="M{x1:.1f} {y1:.1f}C{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}" '
-               f'fill="none" stroke="{GREY}" stroke-width="1.3"{dashes}/>')  # fmt: skip
+        to_x, to_y, to_wide = boxes[edge["target"]]
+        dashes = "5 3" if edge.get("stream") else "" if edge["ports"] else "1.5 3"
+        if _leads_back(edge, boxes):
+            x1, x2, low = x + wide / 2, to_x + to_wide / 2, floor + BOW
+            way = f"M{x1:.1f} {y + BOX:.1f}C{x1:.1f} {low:.1f} {x2:.1f} {low:.1f} {x2:.1f} {to_y + BOX:.1f}"
+        else:
+            x1, y1, x2, y2 = x + wide, y + BOX / 2, to_x, to_y + BOX / 2
+            bend = max(18.0, abs(x2 - x1) / 2)
+            way = f"M{x1:.1f} {y1:.1f}C{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
+        dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
+        yield f'<path d="{way}" fill="none" stroke="{GREY}" stroke-width="1.3"{dashed}/>'
+
+
+def _leads_back(edge: Mapping[str, Any], boxes: Mapping[str, tuple[float, float, float]]) -> bool:
+    ends = boxes.get(edge["source"]), boxes.get(edge["target"])
+    return ends[0] is not None and ends[1] is not None and ends[1][0] <= ends[0][0]
 
 
 def _box(node: Mapping[str, Any], box: tuple[float, float, float], told: Mapping[str, str]) -> list[str]:
@@ -111,18 +127,19 @@ def _told(detail: Mapping[str, Any] | None) -> dict[str, str]:
     """Name of a worker or group -> how long it took, or why it failed."""
     spans: dict[str, tuple[float, float]] = {}
     why: dict[str, str] = {}
+    taken: dict[str, str] = {}
     for state in detail["workers"] if detail else ():
         name = state["group"] or state["name"]
         if state["status"] == "failed":
             code = f" {state['code']}" if state["reason"] == "exit" and state["code"] is not None else ""
             why[name] = f"{state['reason']}{code}"
         if state["reused_from"]:
-            why.setdefault(name, "taken over")
+            taken[name] = "taken over"
         elif state["started_at"] is not None and state["ended_at"] is not None:
             low, high = spans.get(name, (state["started_at"], state["ended_at"]))
             spans[name] = min(low, state["started_at"]), max(high, state["ended_at"])
     found = {name: duration(high - low) for name, (low, high) in spans.items()}
-    return {**found, **why}
+    return {**taken, **found, **why}
 
 
 def _text(x: float, y: float, text: str, ink: str, look: str = "") -> str:

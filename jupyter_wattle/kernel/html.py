@@ -21,6 +21,8 @@ COLORS = {"completed": GREEN, "running": BLUE, "failed": RED, "cancelled": AMBER
           "warn": AMBER, "reused": GREEN, "created": GREY, "dim": GREY}  # fmt: skip
 """Readable on white and on black alike."""
 _MARK = re.compile("\ue000(\\d+)\ue001")
+PRE = '<pre style="font-family:var(--jp-code-font-family,monospace)">'
+"""What stands in columns stays in columns, also where a page has another idea of `pre`."""
 _CELL = "text-align:left;padding:2px 14px 2px 0;white-space:pre"
 
 
@@ -67,7 +69,7 @@ class HtmlStyle(NotebookStyle):
         lines = [self._row(row, "td") for row in rows]
         head = f"<thead>{self._row(header, 'th')}</thead>" if header else ""
         return self._keep(f'</pre><table style="border-collapse:collapse;margin:2px 0">{head}'
-                          f"<tbody>{''.join(lines)}</tbody></table><pre>") if rows else ""  # fmt: skip
+                          f"<tbody>{''.join(lines)}</tbody></table>{PRE}") if rows else ""  # fmt: skip
 
     def _row(self, cells: Sequence[str], tag: str) -> str:
         made = [f'<{tag} style="{_CELL}">{self._escaped(cell.strip())}</{tag}>' for cell in cells]
@@ -86,10 +88,10 @@ class HtmlStyle(NotebookStyle):
 
     def page(self, text: str) -> str:
         """The whole as HTML."""
-        body = f"<pre>{self._escaped(text)}</pre>"
-        for empty in ("<pre></pre>", "<pre>\n</pre>"):
+        body = f"{PRE}{self._escaped(text)}</pre>"
+        for empty in (f"{PRE}</pre>", f"{PRE}\n</pre>"):
             body = body.replace(empty, "")
-        body = body.replace("\n</pre><table", "</pre><table").replace("<pre>\n", "<pre>")
+        body = body.replace("\n</pre><table", "</pre><table").replace(f"{PRE}\n", PRE)
         return f'<div class="wattle-said">{body}</div>'
 
 

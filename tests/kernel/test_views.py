@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -26,6 +27,21 @@ def drawn_graph(edges: list[tuple[str, str]], **fields: Any) -> dict[str, Any]:
              for name, (x, y) in zip(names, places, strict=True)]  # fmt: skip
     return {"workflow": "etl", "nodes": nodes,
             "edges": [{"source": source, "target": target, "ports": ["a -> b"]} for source, target in edges]}  # fmt: skip
+
+
+def test_the_way_back_of_a_loop_is_drawn_below_the_boxes_and_live_edges_are_dashed() -> None:
+    graph = drawn_graph([("engine", "pilot")])
+    straight = ET.fromstring(svg(graph))
+    graph["edges"] = [{**graph["edges"][0], "stream": True},
+                      {"source": "pilot", "target": "engine", "ports": ["force -> force"], "stream": True}]  # fmt: skip
+    loop = ET.fromstring(svg(graph))
+    assert float(loop.attrib["height"]) > float(straight.attrib["height"])
+    there, back = loop.iter(f"{SVG}path")
+    assert (there.get("stroke-dasharray"), back.get("stroke-dasharray")) == ("5 3", "5 3")
+    floor = max(float(rect.attrib["y"]) + float(rect.attrib["height"]) for rect in loop.iter(f"{SVG}rect"))
+    points = [float(number) for number in re.findall(r"-?\d+\.\d+", back.attrib["d"])]
+    assert points[0] > points[-2], "it leads to the left"
+    assert points[3] > floor, "below everything"
 
 
 def test_a_run_is_shown_and_its_last_picture_is_the_final_one(kernel: Kernel) -> None:

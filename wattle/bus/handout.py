@@ -19,6 +19,14 @@ from wattle.bus.private import write_private
 STARTING, UP = "starting", "up"
 
 
+def state_in(path: Path) -> str:
+    """How the bus is, by the file; empty when there is none."""
+    try:
+        return str(json.loads(path.read_bytes())["bus_state"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def write_handout(path: Path, facts: Mapping[str, Any], bus: Mapping[str, Any] | None, state: str) -> None:
     """Write the file. `facts` are `home` and `http`. Raises OSError."""
     write_private(path, json.dumps({**facts, "bus": bus, "bus_state": state}))
