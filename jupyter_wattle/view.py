@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
-from jupyter_wattle.kernel.drawing import svg
+from jupyter_wattle.kernel.drawing import MOST_NODES, svg
 from wattle.cli import picture, render
 from wattle.cli.board import Board, counts_text
 from wattle.cli.conclusion import summary_line
@@ -71,7 +71,7 @@ class Views:
         graph = client.ask("get_graph", workflow=address)
         wanted = run.aspect == "gantt" or (detail["status"] in FINAL and _fits(detail))
         timeline = client.ask("get_timeline", workflow=address) if wanted else None
-        snapshot = {"run": _small(detail), "graph": graph, "timeline": timeline}
+        snapshot = {"run": _small(detail), "graph": _sketch(graph), "timeline": timeline}
         data = {**self._data(client, run.aspect, address, snapshot), "worker": run.focus}
         if run.aspect == "gantt" and timeline is not None:
             return _bundle(data, timeline_text(timeline, style), "")
@@ -84,8 +84,11 @@ class Views:
     def flow_bundle(self, client: Client, name: str) -> Bundle:
         """A saved workflow, as it would run."""
         graph = client.ask("get_graph", workflow=name)
-        data = self._data(client, "workflow", name, {"run": None, "graph": graph, "timeline": None})
-        return _bundle(data, picture.graph(graph, self.desk.plain()), svg(graph))
+        data = self._data(client, "workflow", name, {"run": None, "graph": _sketch(graph), "timeline": None})
+        count = len(graph["nodes"])
+        text = (picture.graph(graph, self.desk.plain()) if count <= MOST_NODES
+                else f"{name}: {count:,} workers. %wattle graph {name} --out {name}.svg draws them all.")  # fmt: skip
+        return _bundle(data, text, svg(graph))
 
     def _data(self, client: Client, kind: str, address: str, snapshot: Mapping[str, Any]) -> dict[str, Any]:
         store = self._stores.get(client)
@@ -316,6 +319,10 @@ def _said(client: Client, address: str, worker: str) -> str:
 
 def _small(detail: Mapping[str, Any]) -> Mapping[str, Any]:
     return detail if _fits(detail) else {**detail, "workers": []}
+
+
+def _sketch(graph: Mapping[str, Any]) -> Mapping[str, Any]:
+    return graph if len(graph["nodes"]) <= MOST_WORKERS else {**graph, "nodes": [], "edges": []}
 
 
 def _fits(detail: Mapping[str, Any]) -> bool:

@@ -241,3 +241,16 @@ def test_a_file_that_is_written_is_a_path_before_the_body(cell: Run) -> None:
     found = cell("r = %wattle run paths\nr.wait()\nr.result('w/fig')").result
     assert isinstance(found, Path)
     assert found.name == "fig.png"
+
+
+def test_what_is_exported_holds_nothing_of_this_machine(cell: Run, place: Terminal) -> None:
+    cell(FETCH.format(flow="told"))
+    text = place.wattle("export", "told").stdout
+    assert "raw.write_text" in text
+    assert str(place.folder) not in text
+    assert sys.executable not in text
+
+
+def test_a_workflow_of_thousands_is_told_in_a_line(cell: Run) -> None:
+    ran = cell("%%wattle workflow large\nworkers:\n" + "".join(f"  w{number}: {{command: 'true'}}\n" for number in range(2500)))
+    assert ran.shown[0]["text/plain"] == "large: 2,500 workers. %wattle graph large --out large.svg draws them all."

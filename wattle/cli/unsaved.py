@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wattle.cli.session import Session
-    from wattle.core.models import Workflow
+    from wattle.core.models import Worker, Workflow
 
 
 def plan(session: Session) -> int:
@@ -47,6 +47,12 @@ def read_graph(session: Session) -> dict[str, Any]:
     return graph_of(document.text, document.form, document.folder)
 
 
+def _portable(worker: Worker) -> Worker:
+    """A worker without what a kernel noted of its machine: its notebook, and its interpreter's path."""
+    noted = worker.owner and worker.python is not None and os.path.isabs(worker.python)
+    return structs.replace(worker, owner="", python=None if noted else worker.python)
+
+
 def _exported(session: Session) -> Workflow:
     """The workflow that is meant: a saved one, or the one of a notebook. Raises `DocumentError` and `NotFound`."""
     if is_file(session.args.name):
@@ -61,8 +67,7 @@ def export(session: Session) -> int:
     """A definition as a document; never over another file."""
     args = session.args
     found = _exported(session)
-    workers = [structs.replace(worker, owner="") for worker in found.workers]  # a path of this machine
-    workflow = structs.replace(found, workers=tuple(workers))
+    workflow = structs.replace(found, workers=tuple(map(_portable, found.workers)))
     form = args.format or (format_of(args.file) if args.file else None) or "yaml"
     folder = os.path.dirname(os.path.abspath(args.file)) if args.file else os.getcwd()
     text = document_text(workflow, form, relative_to=folder).rstrip("\n")

@@ -115,11 +115,12 @@ class Flow:
                         replace=replace)  # fmt: skip
         return self
 
-    def run(self, *, jobs: int | None = None, **params: Any) -> Run:
-        """Save what was defined here, and start a run; it goes on by itself."""
+    def run(self, *, jobs: int | None = None, stale: bool = False, **params: Any) -> Run:
+        """Save what was defined here, and start a run; it goes on by itself. With `stale` it takes over results of
+        earlier runs that still hold."""
         if self.workers:
             self.save()
-        detail = self.client.ask("start_workflow", workflow=self.name, params=params, jobs=jobs,
+        detail = self.client.ask("start_workflow", workflow=self.name, params=params, jobs=jobs, stale=stale,
                                  environment=self.client.environment)  # fmt: skip
         return Run(self.client, str(detail["address"]), detail)
 

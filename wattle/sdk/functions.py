@@ -7,11 +7,10 @@ what to do instead, before anything is submitted.
 from __future__ import annotations
 
 import ast
-import builtins
-import dis
 import inspect
 import textwrap
 
+from wattle.core import cells
 from wattle.core.errors import InvalidRequest
 
 TYPE_CHECKING = False
@@ -31,7 +30,8 @@ def cell_of(function: Callable[..., Any], worker: str, variables: Iterable[str],
     if definition.name in there:
         definition.name = f"_{definition.name}"  # the variable of that name is not hidden
     call = f"{definition.name}({_arguments(function, worker, there)})"
-    lines = [*_imports(function, worker), ast.unparse(definition)]
+    text = ast.unparse(definition)
+    lines = [*_imports(function, text, worker), text]
     if len(returned) == 1:
         lines.append(f"{returned[0]} = {call}")
     elif returned:
@@ -79,26 +79,15 @@ def _arguments(function: Callable[..., Any], worker: str, there: set[str]) -> st
     return ", ".join(given)
 
 
-def _imports(function: Callable[..., Any], worker: str) -> list[str]:
+def _imports(function: Callable[..., Any], text: str, worker: str) -> list[str]:
     """The imports that the function's text needs to stand alone."""
     lines = []
-    code = function.__code__
     around = function.__globals__
-    for name in _names(code):
-        if name in around and name != function.__name__:
-            lines.append(_import(name, around[name], worker))
-        elif name not in around and not hasattr(builtins, name):
+    for name in sorted(cells.names(text, worker).used):
+        if name not in around:
             raise InvalidRequest(f"{worker} uses {name}, which is not defined.", f"import or define {name} inside it")
+        lines.append(_import(name, around[name], worker))
     return lines
-
-
-def _names(code: Any) -> list[str]:
-    """The global names that a code object and those inside it use."""
-    found = {step.argval for step in dis.get_instructions(code) if step.opname in {"LOAD_GLOBAL", "LOAD_NAME"}}
-    for constant in code.co_consts:
-        if inspect.iscode(constant):
-            found.update(_names(constant))
-    return sorted(found)
 
 
 def _import(name: str, value: Any, worker: str) -> str:
