@@ -14,6 +14,7 @@ import pytest
 
 from tests.helpers import until
 from wattle.core import events as ev
+from wattle.core.objects import candidates
 from wattle.core.ports import Executor, ExecutorState
 from wattle.core.records import JournalMark, Launch
 from wattle.runtime.local import LocalExecutor
@@ -134,6 +135,20 @@ async def test_an_attempt_starts_and_ends_with_its_true_code(kind: str) -> None:
             marks = [mark for _, _, mark in ear.heard]
             assert {mark.journal for mark in marks} == {state.journal}
             assert [mark.seq for mark in marks] == sorted({mark.seq for mark in marks})
+
+
+async def test_every_declared_output_is_told_of_an_object_by_whichever_file_it_has(kind: str) -> None:
+    async with place_of(kind) as place:
+        ear = Ear()
+        (place.folder / "table.npy").write_text("12345")
+        launch = place.launch("a", "true")
+        launch.outputs = {"table": str(place.folder / "table"), "log": launch.stdout}
+        launch.objects = {"table": candidates(str(place.folder / "table"))}
+        async with place.connected(ear) as (executor, _):
+            executor.start([launch])
+            outputs = (await ear.ends("a")).outputs
+            assert set(outputs) == {"table", "log"}
+            assert outputs["table"] is not None
 
 
 async def test_what_cannot_be_started_is_said_to_be_so(kind: str) -> None:

@@ -181,7 +181,7 @@ def test_a_traceback_shows_the_lines_of_the_cell_and_no_others(cell: Cell) -> No
 
 
 @pytest.mark.parametrize("source", [
-    "raise ValueError('a')", "x = = 1", "import sys; sys.exit(3)", "raise SystemExit('words')", "import os; os._exit(4)",
+    "raise ValueError('a')", "x = = 1", "import sys; sys.exit(3)", "raise SystemExit('words')", "raise SystemExit([1])", "import os; os._exit(4)",
     "import signal, os; os.kill(os.getpid(), signal.SIGTERM)", "import signal, os; os.kill(os.getpid(), signal.SIGINT)",
     "raise KeyboardInterrupt", "try:\n  1/0\nexcept ZeroDivisionError as e:\n  raise KeyError('x') from e",
     "import sys\nsys.excepthook = lambda k, v, t: print('mine', k, t.tb_frame.f_code.co_name, file=sys.stderr)\n1/0",

@@ -15,7 +15,7 @@ from typing import Any
 import nbformat
 import pytest
 from jupyter_client.kernelspec import KernelSpec
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from tests.helpers import unmeasured, wait_until
 from tests.terminal import running
@@ -125,6 +125,14 @@ def test_what_is_no_notebook_is_told(text: str, reason: str, tmp_path: Path) -> 
 def test_a_notebook_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(Failed, match=r"none\.ipynb cannot be read: No such file or directory"):
         notebook_runner._read(str(tmp_path / "none.ipynb"))
+
+
+def test_what_an_earlier_execution_left_is_not_taken_over(tmp_path: Path) -> None:
+    cell = new_code_cell("x", outputs=[new_output("stream", text="old")], execution_count=7)
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps({**new_notebook(cells=[cell]), "metadata": {"kernelspec": None}}))
+    (read,) = notebook_runner._read(str(path)).cells
+    assert (read.source, read.outputs, read.execution_count) == ("x", [], None)
 
 
 def test_an_older_form_is_read(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def main(words: list[str]) -> None:
         code = compile(source.text, source.name, "exec", flags=ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         _run(code, module.__dict__)
     except SystemExit as leaving:
-        if leaving.code not in {None, 0}:
+        if leaving.code is not None and leaving.code != 0:
             raise
     except BaseException:
         sys.excepthook = _without_us(source, sys.excepthook)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import logging
 import os
 import shutil
@@ -68,7 +69,11 @@ def main() -> None:
     """Run the notebook that the words of this process describe."""
     warnings.filterwarnings("ignore", module=r"nbformat|jupyter_client|nbclient|zmq|traitlets")
     logging.disable(logging.CRITICAL)  # what they would say is said here
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")  # cells may print what a locale does not know
     how, python, name, path, kernel, folder, *rest = sys.argv[1:]
+    python = shutil.which(python) or python
     ports = list(zip(rest[::3], rest[1::3], rest[2::3], strict=True))
     try:
         notebook = _read(path)
@@ -105,6 +110,9 @@ def _read(path: str) -> Any:
         reason = str(error).strip().partition("\n")[0]
         raise Failed(f"{path} is not a notebook: {reason}", "  open it in Jupyter and save it again") from None
     notebook.setdefault("metadata", nbformat.NotebookNode())
+    for cell in notebook.cells:
+        if cell.cell_type == "code":  # what an earlier execution left would pass for this one's
+            cell.outputs, cell.execution_count = [], None
     return notebook
 
 
@@ -148,9 +156,9 @@ class _One(KernelSpecManager):
 
 def _choose(notebook: Any, wanted: str, python: str, *, given: bool) -> KernelSpec:
     """The kernel that runs it. Raises Failed."""
-    metadata = notebook.metadata.get("kernelspec", {})
-    name = wanted or str(metadata.get("name", ""))
-    language = metadata.get("language") or notebook.metadata.get("language_info", {}).get("name") or "python"
+    metadata = notebook.metadata.get("kernelspec") or {}
+    name = wanted or str(metadata.get("name") or "")
+    language = metadata.get("language") or (notebook.metadata.get("language_info") or {}).get("name") or "python"
     if wanted or str(language).lower() != "python":
         try:
             return _installed(name)
@@ -229,8 +237,10 @@ class _Execution:
                                           transport="ipc" if sockets else "tcp",
                                           connection_file=os.path.join(self._place, "kernel.json"))  # fmt: skip
         arguments = ["--HistoryManager.hist_file=:memory:"] if ours else []
-        self._client = _Client(notebook, km=self._kernel, timeout=None, startup_timeout=STARTUP_SECONDS,
-                               extra_arguments=arguments, kernel_name=choice.display_name)  # fmt: skip
+        self._client = _Client(
+            notebook, km=self._kernel, timeout=None, startup_timeout=STARTUP_SECONDS, coalesce_streams=True,
+            extra_arguments=arguments, kernel_name=choice.display_name,
+        )  # fmt: skip
         self._stopped: int | None = None
         self._wrote_at, self._cost = 0.0, 0.0
 
@@ -278,8 +288,8 @@ class _Execution:
             _report(done / len(code), label)
             try:
                 await self._client.async_execute_cell(cell, number)
-            except CellExecutionError:
-                raise Failed(*self._told(cell)) from None
+            except CellExecutionError as error:
+                raise Failed(*self._told(cell, error)) from None
             except DeadKernelError:
                 raise Failed(*self._dead(label, cell)) from None
             if time.monotonic() - self._wrote_at >= self._cost / SHARE:
@@ -295,10 +305,10 @@ class _Execution:
         if reply is not None and "language_info" in reply["content"]:
             self._notebook.metadata["language_info"] = reply["content"]["language_info"]
 
-    def _told(self, cell: Any) -> Iterator[str]:
+    def _told(self, cell: Any, error: CellExecutionError) -> Iterator[str]:
         """The traceback of a cell as it is, and once more in short, as the last words."""
-        error = next(output for output in reversed(cell.outputs) if output.output_type == "error")
-        traceback = "\n".join(error.traceback)
+        shown = [output for output in cell.outputs if output.output_type == "error"]
+        traceback = "\n".join(shown[-1].traceback) if shown else str(error)
         yield traceback
         sources = {other.execution_count: other.source for other in self._notebook.cells
                    if other.cell_type == "code" and other.get("execution_count")}  # fmt: skip
