@@ -79,6 +79,10 @@ def test_warnings_stand_before_the_summary() -> None:
     assert "1 warning" in summary_line(run(), ["x"], style())
 
 
+def test_a_run_in_which_nothing_was_stale_says_so() -> None:
+    assert summary_line(run(status="completed", started_at=None), [], style()).startswith("etl@1 completed: nothing was stale")
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_of_a_traceback_the_own_line_and_the_error_remain(tmp_path: Path, wrapped: bool) -> None:
     script = tmp_path / "clean.py"

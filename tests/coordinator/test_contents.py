@@ -33,7 +33,7 @@ def test_a_file_is_read_again_only_when_its_size_or_time_has_changed(tmp_path: P
     contents, file, reads = Contents(), tmp_path / "a.csv", []
     read = module._read
 
-    def counted(path: str, size: int) -> str:
+    def counted(path: str, size: int) -> tuple[str, list[str]]:
         reads.append(path)
         return read(path, size)
 
@@ -68,6 +68,37 @@ def test_a_source_file_tells_that_it_speaks_of_params(tmp_path: Path) -> None:
     (tmp_path / "b.py").write_text("print(1)")
     (tmp_path / "c.csv").write_text("params")
     assert [of(tmp_path / name).endswith(SPEAKS_OF_PARAMS) for name in ("a.py", "b.py", "c.csv")] == [True, False, False]
+
+
+def test_a_program_is_also_the_modules_beside_it_that_it_imports_and_so_on(tmp_path: Path) -> None:
+    contents = Contents()
+    (tmp_path / "train.py").write_text("import json, first\nfrom package.deep import x\nimport random\n")
+    (tmp_path / "first.py").write_text("from second import *\n")
+    (tmp_path / "second.py").write_text("import first  # round in a circle\n")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("")
+    (tmp_path / "package" / "deep.py").write_text("x = 1\n")
+    (tmp_path / "json.py").write_text("of the standard library, not this\n")
+    (tmp_path / "aside.py").write_text("")
+    before = of(tmp_path / "train.py", contents)
+    for name, changes in (("first.py", True), ("second.py", True), ("package/deep.py", True), ("package/new.py", True),
+                          ("json.py", False), ("aside.py", False), ("random.py", False)):  # fmt: skip
+        (tmp_path / name).write_text(f"{name} = 'another'\nimport first, second\n")
+        after = of(tmp_path / "train.py", contents)
+        assert (after != before) == changes, name
+        before = after
+    (tmp_path / "second.py").write_text("print(worker.params)\n")
+    assert of(tmp_path / "train.py", contents).endswith(SPEAKS_OF_PARAMS)
+    (tmp_path / "second.py").unlink()
+    assert of(tmp_path / "train.py", contents) not in {before, ABSENT}
+
+
+def test_a_notebook_is_also_the_modules_beside_it(tmp_path: Path) -> None:
+    cell = {"cell_type": "code", "source": ["from helper import f\n", "f()"], "outputs": [], "metadata": {}}
+    (tmp_path / "r.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}}))
+    before = of(tmp_path / "r.ipynb")
+    (tmp_path / "helper.py").write_text("def f(): pass")
+    assert of(tmp_path / "r.ipynb") != before
 
 
 def test_a_folder_is_its_files_and_a_pattern_what_it_finds(tmp_path: Path) -> None:

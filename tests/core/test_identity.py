@@ -137,6 +137,15 @@ def test_a_notebook_and_files_that_each_found_are_read() -> None:
     assert [found.keys[i] == changed_one.keys[i] for i in range(3)] == [True, True, False]
 
 
+def test_modules_that_a_cell_or_a_python_script_imports_may_lie_beside_it() -> None:
+    source = "import os\nimport model as m, tools.fit\nfrom base import *\nfrom . import x\nimportant = 1\n"
+    found = made({"workers": {"c": {"cell": source}, "p": {"script": source, "lang": "python"}, "b": {"script": source}}})
+    expected = {f"/data/{name}" for module in ("model", "tools", "base") for name in (f"{module}.py", module)}
+    assert set(found.files(found.instances[0]).values()) == expected
+    assert set(found.files(found.instances[1]).values()) == expected
+    assert found.files(found.instances[2]) == {}, "that one is for bash"
+
+
 def test_of_a_pushed_variable_what_it_holds_counts_and_not_where_it_lies() -> None:
     def pushed(path: str, holds: str) -> Identities:
         cell = {"cell": "n = len(table)", "inputs": {"table": {"object": path}}, "outputs": {"n": {"type": "value"}}}

@@ -85,6 +85,16 @@ def test_a_run_is_waited_for_told_of_and_run_again(flow: Flow) -> None:
         run.wait_for("nosuch")
 
 
+def test_a_run_of_what_is_stale_takes_over_what_holds(flow: Flow) -> None:
+    flow.script("one", "echo 1 > $WATTLE_OUTPUT_N", outputs=["n.txt"])
+    flow.script("two", "cat $WATTLE_INPUT_N", inputs={"n": "one/n"})
+    first = flow.run().wait()
+    flow.script("two", "cat $WATTLE_INPUT_N; echo 2", inputs={"n": "one/n"})
+    again = flow.run(stale=True).wait()
+    assert [state["reused_from"] for state in again.detail["workers"]] == [first.address, ""]
+    assert again.logs("two").strip() == "1\n2"
+
+
 def test_a_wait_has_a_limit_and_leaves_the_run_alone(flow: Flow) -> None:
     flow.command("nap", ["sleep", "60"])
     run = flow.run()

@@ -97,6 +97,8 @@ def summary_line(run: Mapping[str, Any], warnings: Sequence[str], style: Style) 
     took = duration(style.span(run["started_at"], run["completed_at"]))
     head = f"{style.paint(run['address'], 'bold')} {style.paint(run['status'], run['status'])}"
     head += f" in {took}" if took else ""
+    if run["status"] == "completed" and run["started_at"] is None:
+        head += ": nothing was stale"
     if run["status"] == "failed" and run["cause"]:
         head += f" ({run['cause']} first)" if run["counts"].get("failed", 0) > 1 else f" ({run['cause']})"
     cost = f"Wattle itself {run['overhead'] * 1000:.0f} ms"

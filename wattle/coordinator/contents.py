@@ -2,7 +2,8 @@
 
 Laws: a text is another one when the content is; a file that was read is not read again while its size and time stay;
 nothing here runs on the event loop. A notebook's outputs and counters are no part of its content: running it does not
-change what it says. A folder is its files; a pattern is what it finds.
+change what it says. A folder is its files, a pattern is what it finds; a Python program is also the modules beside it
+that it imports, and those that they import.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from wattle.core.identity import SOURCES, SPEAKS_OF_PARAMS
+from wattle.core.identity import SOURCES, SPEAKS_OF_PARAMS, imported
 
 ABSENT = "absent"
 REMEMBERED = 100_000
@@ -27,15 +28,21 @@ SOURCE_LIMIT = 1 << 20
 AT_ONCE = 8 << 20
 """Bytes that a start reads before it goes on; the rest is read beside the run."""
 
+MODULES = 2000
+"""Modules of one program that are looked at."""
+IMPORTING = (".py", ".ipynb")
+
 Stamp = tuple[int, int, int]
 """Size, time in ns, and inode."""
+_Seen = tuple[Stamp, str, list[str]]
+_NOTHING: _Seen = ((0, 0, 0), ABSENT, [])
 
 
 class Contents:
     """Reads files and remembers what it read. For any number of threads."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[str, tuple[Stamp, str]] = OrderedDict()
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, paths: Iterable[str]) -> dict[str, str]:
@@ -59,31 +66,67 @@ class Contents:
             unread += 0 if self._remembered(path, stamp) else stamp[0]
         return self.of(paths) if unread <= AT_ONCE else None
 
-    def _remembered(self, path: str, stamp: Stamp) -> str:
-        with self._lock:
-            known = self._seen.get(path)
-        return known[1] if known is not None and known[0] == stamp else ""
-
     def _token(self, path: str) -> str:
         stamp = _stamp(path)
         if stamp is None:
-            return _many(path, glob.glob(path, recursive=True), self._token) if glob.has_magic(path) else ABSENT
+            return _many(path, glob.glob(path, recursive=True), self._own) if glob.has_magic(path) else ABSENT
         if os.path.isdir(path):
-            return _many(path, _below(path), self._token)
-        known = self._remembered(path, stamp)
-        if known:
+            return _many(path, _below(path), self._own)
+        own = self._own(path)
+        parts = self._modules(path) if path.endswith(IMPORTING) else {}
+        if not parts:
+            return own
+        speaks = any(part.endswith(SPEAKS_OF_PARAMS) for part in (own, *parts.values()))
+        made = hashlib.blake2b(msgspec.json.encode((own, sorted(parts.items()))), digest_size=16).hexdigest()
+        return made + SPEAKS_OF_PARAMS * speaks
+
+    def _modules(self, path: str) -> dict[str, str]:
+        """The modules beside a program that it imports, and those that they import: what each holds, by its name."""
+        folder, found = os.path.dirname(path), dict[str, str]()
+        todo = [path]
+        while todo and len(found) < MODULES:
+            for name in self._look(todo.pop())[2]:
+                module = os.path.join(folder, name)
+                files = [f"{module}.py"] if os.path.isfile(f"{module}.py") else []
+                if os.path.isfile(os.path.join(module, "__init__.py")):
+                    files = [file for file in _below(module) if file.endswith(".py")]
+                for file in files:
+                    label = os.path.relpath(file, folder)
+                    if label not in found and file != path:
+                        found[label] = self._own(file)
+                        todo.append(file)
+        return found
+
+    def _own(self, path: str) -> str:
+        """What one file holds."""
+        return self._look(path)[1]
+
+    def _remembered(self, path: str, stamp: Stamp) -> bool:
+        with self._lock:
+            known = self._seen.get(path)
+        return known is not None and known[0] == stamp
+
+    def _look(self, path: str) -> _Seen:
+        """What one file holds and imports; it is read when it has changed."""
+        stamp = _stamp(path)
+        if stamp is None:
+            return _NOTHING
+        with self._lock:
+            known = self._seen.get(path)
+        if known is not None and known[0] == stamp:
             return known
         try:
-            found = _read(path, stamp[0])
+            found, imports = _read(path, stamp[0])
         except OSError:
-            return ABSENT
+            return _NOTHING
+        seen = (stamp, found, imports)
         if _stamp(path) == stamp:
             with self._lock:
-                self._seen[path] = (stamp, found)
+                self._seen[path] = seen
                 self._seen.move_to_end(path)
                 while len(self._seen) > REMEMBERED:
                     self._seen.popitem(last=False)
-        return found
+        return seen
 
 
 def _stamp(path: str) -> Stamp | None:
@@ -111,28 +154,30 @@ def _many(root: str, paths: Iterable[str], token: Callable[[str], str]) -> str:
     return made.hexdigest()
 
 
-def _read(path: str, size: int) -> str:
+def _read(path: str, size: int) -> tuple[str, list[str]]:
+    """What a file holds, and the modules that it imports if it is Python."""
     with open(path, "rb") as file:
         if path.endswith(".ipynb") and size <= NOTEBOOK_LIMIT:
             return _notebook(file.read())
+        if path.lower().endswith(SOURCES) and size <= SOURCE_LIMIT:
+            source = file.read()
+            mark = SPEAKS_OF_PARAMS if b"params" in source.lower() else ""
+            imports = imported(source.decode(errors="replace")) if path.endswith(".py") else []
+            return hashlib.blake2b(source, digest_size=16).hexdigest() + mark, imports
         made = hashlib.blake2b(digest_size=16)
-        mentions = False
-        looked_through = path.lower().endswith(SOURCES) and size <= SOURCE_LIMIT
         while block := file.read(1 << 20):
             made.update(block)
-            mentions = mentions or (looked_through and b"params" in block.lower())
-    return made.hexdigest() + (SPEAKS_OF_PARAMS if mentions else "")
+    return made.hexdigest(), []
 
 
-def _notebook(data: bytes) -> str:
+def _notebook(data: bytes) -> tuple[str, list[str]]:
     """What its cells say, and which kernel runs them."""
-    made = hashlib.blake2b(digest_size=16)
     try:
         book = msgspec.json.decode(data)
         said = [[cell["cell_type"], cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"]),
                  cell.get("metadata", {}).get("tags", [])] for cell in book["cells"]]  # fmt: skip
         kernel = book.get("metadata", {}).get("kernelspec", {}).get("name", "")
-        made.update(msgspec.json.encode((said, kernel)))
+        imports = imported("\n".join(source for kind, source, _ in said if kind == "code"))
+        return hashlib.blake2b(msgspec.json.encode((said, kernel)), digest_size=16).hexdigest(), imports
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        made.update(data)
-    return made.hexdigest()
+        return hashlib.blake2b(data, digest_size=16).hexdigest(), []

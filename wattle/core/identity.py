@@ -10,15 +10,18 @@ Field by field. **Part of it**: what is run (`command args script cell notebook 
 `python` (the selector, not what it finds), `env_vars` (of the workflow too), `working_dir`, `inputs` with what they
 come from, `outputs`, `needs`, `when`; the row of `each`; params that the worker refers to, or all of them where its
 source speaks of `params`; the contents of its outside files, of `files`, of the notebook, of the files that a glob of
-`each` found, and of source files that its command names (`python clean.py`). Whatever a later version adds, until it
-is told otherwise. **No part**: names and words for people (`name owner description tags`), how hard it is tried and
-what it may take (`retries retry_lost timeout grace max_concurrent resources executor`), its logs (`merge_logs
-log_limit`), when it ends (`service`); the values of `${env.…}` outside paths, which may be secrets.
+`each` found, of source files that its command names (`python clean.py`), and of modules beside them that they, or a
+cell, or a Python script import, and so on. Whatever a later version adds, until it is told otherwise. **No part**:
+names and words for people (`name owner description tags`), how hard it is tried and what it may take (`retries
+retry_lost timeout grace max_concurrent resources executor`), its logs (`merge_logs log_limit`), when it ends
+(`service`); the values of `${env.…}` outside paths, which may be secrets.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -50,6 +53,7 @@ NO_PART = frozenset((
 ONE_BY_ONE = frozenset(("env_vars", "each"))
 SOURCES = (".py", ".r", ".sh", ".bash", ".zsh", ".js", ".mjs", ".ts", ".jl", ".pl", ".rb", ".lua", ".sql", ".ipynb")
 """A word of a command that ends so names a file of the worker's own source."""
+_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w.,\t ]+))", re.MULTILINE)
 SPEAKS_OF_PARAMS = "+params"
 """How the contents of a source file end that mentions params: it may read any of them (`WATTLE_PARAMS`)."""
 
@@ -251,7 +255,7 @@ class _Shared:
         if worker.notebook is not None:
             self.files[f"notebook {worker.notebook}"] = worker.notebook
         self.globs = _globs(document, worker) if worker.each is not None else []
-        self.sources = _sources(worker) if worker.command is not None else {}
+        self.sources = _sources(worker) if worker.command is not None else _modules(worker)
         own = (*self.files.values(), worker.working_dir or "")
         self.plain = not self.globs and not any("${" in text for text in own)
         """The files of all instances are the same."""
@@ -286,7 +290,7 @@ class _Shared:
     @cached_property
     def reads_params(self) -> bool:
         """Whether it may read any param, whatever it refers to."""
-        sources = [text for text in (self._worker.script, getattr(self._worker, "cell", None)) if text]
+        sources = [text for text in (self._worker.script, self._worker.cell) if text]
         inline = [*sources, self._worker.setup, *self._texts()]
         return any("WATTLE_PARAMS" in text for text in inline) or any("params" in text for text in sources)
 
@@ -310,6 +314,8 @@ def _sources(worker: Worker) -> Files:
     """The files of its own source that a command names, as far as its words tell."""
     words = worker.command or ()
     if isinstance(words, str):
+        if "/" not in words and not any(end in words.lower() for end in SOURCES) and not worker.args:
+            return {}
         try:
             words = tuple(split(words))
         except NotWords:
@@ -318,6 +324,23 @@ def _sources(worker: Worker) -> Files:
     named = [word for word in (*words, *worker.args)
              if word in program or (word.lower().endswith(SOURCES) and not word.startswith("-"))]  # fmt: skip
     return {word: word for word in named if "${" not in word}
+
+
+def _modules(worker: Worker) -> Files:
+    """The modules in its folder that its own source may mean by what it imports."""
+    source = worker.cell if worker.cell is not None else worker.script if worker.lang == "python" else None
+    return {label: label.rstrip("/") for name in imported(source or "") for label in (f"{name}.py", f"{name}/")}
+
+
+def imported(source: str) -> list[str]:
+    """The modules that Python source imports by name, without those that come with Python; the first part of each."""
+    if "import" not in source:
+        return []
+    found: dict[str, None] = {}
+    for match in _IMPORT.finditer(source):
+        names = [match[1]] if match[1] else match[2].split(",")
+        found.update(dict.fromkeys(name.split()[0].partition(".")[0] for name in names if name.strip()))
+    return [name for name in found if name.isidentifier() and name not in sys.stdlib_module_names]
 
 
 def _digest(*parts: bytes) -> bytes:
