@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.house.sources import ROOT
 from wattle.core.document import parse_document
 from wattle.core.expand import expand, resolve_params, resolve_rows
 from wattle.core.identity import NO_PART, ONE_BY_ONE, WORDS, Identities, difference
@@ -206,3 +207,9 @@ def test_a_difference_is_told_in_the_words_of_the_document() -> None:
     for path, name, words in (("fetch.py", "fetch", "fetch.py changed"), ("lib/util.py", "fetch", "file lib/util.py changed"),
                               ("style.css", "report", "input file style.css changed")):  # fmt: skip
         assert told(name, contents={**contents, f"/data/{path}": "other"}) == words
+
+
+def test_the_page_about_it_names_every_field() -> None:
+    page = (ROOT / "docs" / "stale.md").read_text()
+    missing = [name for name in Worker.__struct_fields__ if f"`{name}" not in page and f"{name}`" not in page]
+    assert missing == []
