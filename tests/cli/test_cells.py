@@ -93,6 +93,7 @@ def test_an_object_is_got_by_its_port_and_listed_with_its_file(done: Terminal) -
     assert (told["type"], told["path"], told["exists"], told["size"]) == ("object", str(path), True, path.stat().st_size)
     shown = done.ask("show", "cells@1/train.2")
     assert {port["name"]: port["path"] for port in shown["outputs"]}["fit"] == str(path)
+    assert [port["type"] for port in shown["inputs"]] == ["object"]
 
 
 def test_a_rerun_takes_over_what_is_as_it_was_recorded_and_makes_the_rest_again(done: Terminal) -> None:

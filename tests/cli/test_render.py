@@ -97,13 +97,16 @@ def test_a_worker_shows_ports_attempts_and_logs() -> None:
                "cpu_system": 0.5, "max_rss": 1 << 20, "log": {"stdout": "/l/stdout.log"}, "log_size": {"stdout": 12}}  # fmt: skip
     port = {"name": "raw", "type": "file", "source": ["fetch/raw"], "path": ""}
     found = {"workflow": "etl", "name": "clean", "run": run(), "state": worker("clean", "completed", message="odd"),
-             "command": ["python", "x.py"], "working_dir": "/w", "attempts": [{**attempt, "attempt": 0}, attempt],
+             "definition": {"command": "python", "args": ["x.py"]}, "command": ["python", "x.py"], "working_dir": "/w",
+             "attempts": [{**attempt, "attempt": 0}, attempt],
              "inputs": [port], "outputs": [{**port, "source": [], "path": "/w/out"}], "instances": ["clean.1"]}  # fmt: skip
     text = render.worker_detail(found, style())
     for expected in ("etl@1/clean  ✔ completed", "odd", "command  python x.py", "group of 1", "input    raw (file)  fetch/raw",
                      "output   raw (file)  /w/out", "2.0 s  1.50 s CPU, peak 1.0 MiB", "/l/stdout.log  12 B"):  # fmt: skip
         assert expected in text
     assert text.count("attempt 1") == 1
+    cell = {**found, "definition": {"cell": "import os\n# all\ntable = raw\n", "args": ["--x"]}, "command": ["--x"]}
+    assert "  cell     table = raw\n" in render.worker_detail(cell, style())
 
 
 def test_a_workflow_shows_what_its_workers_do_and_follow() -> None:

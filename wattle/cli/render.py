@@ -159,8 +159,11 @@ def worker_detail(reply: Mapping[str, Any], style: Style) -> str:
         lines[0] += f"  {style.mark(shown(state))} {state['status']}{', stale' * bool(state['stale'])}"
         if state["message"]:
             lines.append(f"  {state['message']}")
-    if reply["command"]:
-        lines.append(f"  command  {clip(' '.join(reply['command']), 90)}")
+    definition = reply["definition"]
+    kind = next((kind for kind in ("script", "cell", "notebook") if definition.get(kind)), "command")
+    does = " ".join(reply["command"]) if kind == "command" else _what(definition)
+    if does:
+        lines.append(f"  {kind:<8} {clip(clean(does), 90)}")
     lines.append(f"  folder   {short_path(reply['working_dir'])}")
     if reply["instances"]:
         lines.append(f"  group of {len(reply['instances'])}: {clip(', '.join(reply['instances']), 90)}")

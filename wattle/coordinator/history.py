@@ -20,7 +20,7 @@ from wattle.core.address import Address
 from wattle.core.document import dump
 from wattle.core.errors import InvalidRequest, NotFound
 from wattle.core.expand import Glob
-from wattle.core.models import Instance, RunSpec, Worker, Workflow
+from wattle.core.models import Input, Instance, RunSpec, Worker, Workflow
 from wattle.core.places import Places, log_paths
 from wattle.core.ports import Logs, Store
 from wattle.core.progress import FINAL, Progress
@@ -261,13 +261,22 @@ def output_detail(run: Run, spec: RunSpec, instance: Instance, port: str, kind: 
     return detail
 
 
+def _input_type(document: Workflow, feed: Input) -> str:
+    """What one file, or one output of another worker, is."""
+    if not feed.sources:
+        return "object" if feed.object else "file"
+    source = feed.sources[0]
+    outputs = next((worker.outputs for worker in document.workers if worker.name == source.worker), {})
+    return outputs[source.output].type if source.output in outputs else "file"
+
+
 def _definition_detail(document: Workflow, worker: Worker) -> rp.WorkerDetail:
     definition = next(one for one in dump(document)["workers"] if one["name"] == worker.name)
     command = worker.command
     inputs = [
         rp.PortDetail(
             name=port, variable=f"WATTLE_INPUT_{port.upper()}",
-            type="rows" if feed.rows else "object" if feed.object else "file",
+            type="rows" if feed.rows else _input_type(document, feed),
             source=[f"{s.worker}/{s.output}" for s in feed.sources] or [feed.file or ""],
         )
         for port, feed in worker.inputs.items()
