@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
+OURS_FIRST = {"JUPYTER_PREFER_ENV_PATH": "0"}
+"""The extension of these sources, not the one of whenever the package was installed here."""
 EXPECTED = ("favicon", "404 (Not Found)", "(reading 'schema')")
 """What browsers and Notebook 7 complain about that is no fault of ours."""
 
@@ -40,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if LABEXTENSION.exists():
         install_labextension(folder)
     begun = Server(folder, "lab", "--LabApp.news_url=", "--LabApp.check_for_updates_class="
-                   "jupyterlab.NeverCheckForUpdate")  # fmt: skip
+                   "jupyterlab.NeverCheckForUpdate", environment=OURS_FIRST)  # fmt: skip
     begun.ready()
     yield begun
     begun.end()
@@ -62,7 +64,7 @@ def browser() -> Iterator[Browser]:
 def page(server: Server, browser: Browser) -> Iterator[Page]:
     """A tab of somebody who has logged in, and nothing else open."""
     context = browser.new_context(viewport={"width": 1300, "height": 850})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(40_000)
     tab = context.new_page()
     complaints: list[str] = []
     tab.on("pageerror", lambda error: complaints.append(f"page error: {error}"))

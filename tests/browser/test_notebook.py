@@ -133,10 +133,10 @@ def test_the_widget_goes_on_through_its_kernel_where_the_page_reaches_no_server(
     path.write_text(json.dumps(notebook))
     page.route("**/api/wattle/health", lambda route: route.fulfill(json={"store_id": "of-another-place", "home": ""}))
     page.goto(server.url + FRONT_ENDS["lab"].format(name))
-    page.locator(".jp-CodeCell .cm-content").first.click(timeout=40_000)
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=40_000)
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
+    page.locator(".jp-CodeCell .cm-content").first.click()
     page.keyboard.press("Shift+Enter")
-    node(page, "one", "running").wait_for(timeout=40_000)
+    node(page, "one", "running").wait_for(timeout=60_000)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/api/work" in request.url else None)
     node(page, "one").click()
@@ -144,3 +144,27 @@ def test_the_widget_goes_on_through_its_kernel_where_the_page_reaches_no_server(
     assert [url for url in asked if "widgeted" in url] == []
     (folder / "gate").touch()
     node(page, "two", "completed").wait_for()
+
+
+def test_a_workflow_of_a_notebook_is_run_in_its_place_once_somebody_says_so(
+    page: Page, server: Server, writes: list[str]
+) -> None:
+    server.ask("POST", "/api/workflows", {"document": {"name": "defined", "working_dir": str(server.folder), "workers": {
+        "one": {"command": "true"}, "two": {"command": "true", "needs": ["one"]}}}})  # fmt: skip
+    show(page, server, save(server, "defined", bundle(server, "defined", kind="workflow")), "lab")
+    node(page, "two", "created").wait_for()
+    assert writes == []
+    page.locator("header.head button", has_text="Run").click()
+    node(page, "two", "completed").wait_for()
+    assert page.locator("header.head h2").inner_text() == "defined@1"
+
+
+def test_the_form_of_a_notebook_writes_a_workflow(page: Page, server: Server) -> None:
+    health = server.ask("GET", "/api/wattle/health").json
+    form = {"version": 1, "kind": "new", "address": "sketched", "worker": None, "store_id": health["store_id"],
+            "home": health["home"], "snapshot": {"run": None, "graph": None, "timeline": None}}  # fmt: skip
+    show(page, server, save(server, "form", form), "lab")
+    page.locator('[data-worker="first"] .code').fill("true")
+    page.locator("header.head .word", has_text="valid").wait_for()
+    page.locator("button", has_text="Save and run").click()
+    node(page, "first", "completed").wait_for()

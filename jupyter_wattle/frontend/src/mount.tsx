@@ -52,6 +52,7 @@ function draw(root: Root, source: Source, options: Options): void {
         worker={bundle.worker ?? ""}
         snapshot={bundle.snapshot}
         view={bundle.kind === "gantt" ? "gantt" : "graph"}
+        definition={bundle.kind === "workflow"}
         {...(options.fill ? { fill: true } : {})}
         {...(options.onRun ? { onRun: options.onRun } : {})}
       />,
@@ -119,7 +120,7 @@ export function mountPanel(element: HTMLElement, baseUrl: string, token: string,
 export async function choose(baseUrl: string, token: string, storeId: string): Promise<Source> {
   const source = restSource(baseUrl, token);
   try {
-    const health = await source.ask("get_health", {});
+    const health = await source.health();
     if (!storeId || health.store_id === storeId) return source;
     return new SnapshotSource(`This is how it stood when it was saved: this server keeps other runs (its state root is ${health.home}).`);
   } catch (error) {

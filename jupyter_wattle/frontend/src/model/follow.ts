@@ -1,10 +1,12 @@
 /* A run that is followed: its picture is fetched once, its changes come, what its workers say of themselves is asked for
    while somebody looks. Views that show the same run share one of these. */
 
-import { Refusal, type RunChange, type Source } from "../api";
+import { Refusal, type EventLine, type RunChange, type Source } from "../api";
+import { Frame } from "../frame";
 import { RunModel } from "./run";
 
 const PROGRESS_MS = 1000;
+const REDRAW_MS = 1000;
 
 export class FollowedRun {
   readonly model = new RunModel();
@@ -15,25 +17,28 @@ export class FollowedRun {
   private leave: () => void = () => undefined;
   private timer = 0;
   private over = false;
+  private readonly redraw = new Frame(() => void this.draw(), REDRAW_MS);
 
+  /** `definition`: the workflow as it is written, with what its latest run made of it, instead of that run. */
   constructor(
     private readonly source: Source,
     wanted: string,
     private readonly changed: () => void,
+    readonly definition = false,
   ) {
     this.address = wanted;
     this.model.listen(changed);
   }
 
   async start(): Promise<void> {
-    if (!this.source.live) return;
+    // What has ended, and is known whole, will not change.
+    if (!this.source.live || (this.model.final && this.model.workers.length)) return;
     try {
-      if (!this.address.includes("@")) await this.latest();
+      if (!this.address.includes("@") && !this.definition) await this.latest();
+      await this.draw();
       if (this.over) return;
-      const graph = await this.source.ask("get_graph", { workflow: this.address });
-      if (this.over) return;
-      this.model.setGraph(graph);
       if (this.address.includes("@")) this.follow();
+      else this.listen();
     } catch (error) {
       if (error instanceof Refusal) this.error = error;
       else throw error;
@@ -41,9 +46,30 @@ export class FollowedRun {
     }
   }
 
+  private async draw(): Promise<void> {
+    if (this.over) return;
+    const graph = await this.source.ask("get_graph", { workflow: this.address });
+    if (!this.over) this.model.setGraph(graph);
+  }
+
+  /** Runs of a definition leave their marks in its picture. */
+  private listen(): void {
+    let seen = "";
+    this.leave = this.source.follow("events", {
+      place: () => seen,
+      message: (data, id) => {
+        seen = id;
+        if ((data as EventLine).address.split("@")[0] === this.address) this.redraw.ask();
+      },
+      ended: () => undefined,
+      failed: () => undefined,
+    });
+  }
+
   end(): void {
     this.over = true;
     clearInterval(this.timer);
+    this.redraw.end();
     this.leave();
   }
 

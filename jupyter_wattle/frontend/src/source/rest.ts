@@ -1,13 +1,14 @@
 /* Answers of a server over HTTP, below a base URL and under its own login. One object per server and page: every view
    on the page shares its stream. */
 
-import { OPERATIONS, Refusal, type Follower, type Operation, type ReplyOf, type RequestOf, type Source } from "../api";
+import { OPERATIONS, Refusal, type Follower, type Health, type Operation, type ReplyOf, type RequestOf, type Source } from "../api";
 import { Stream } from "./stream";
 
 export class RestSource implements Source {
   readonly live = true;
   readonly note = "";
   private readonly stream: Stream;
+  private asked: { at: number; health: Promise<Health> } | null = null;
 
   constructor(
     readonly baseUrl: string,
@@ -37,6 +38,12 @@ export class RestSource implements Source {
     }
     if (!answer.ok) throw await refused(answer);
     return (await answer.json()) as ReplyOf<O>;
+  }
+
+  /** Who answers; many views that ask at once ask once. */
+  health(): Promise<Health> {
+    if (!this.asked || performance.now() - this.asked.at > 3000) this.asked = { at: performance.now(), health: this.ask("get_health", {}) };
+    return this.asked.health;
   }
 
   follow(topic: string, follower: Follower): () => void {

@@ -14,6 +14,8 @@ const PADDING = 18;
 const SMALLEST = 0.05;
 /** Below this scale names cannot be read, so boxes are drawn as mere colours. */
 const READABLE = 0.42;
+/** With more boxes nothing in the picture moves by itself: browsers paint all of it again for every frame. */
+const MOVING = 100;
 
 interface Props {
   model: RunModel;
@@ -172,7 +174,7 @@ export class Dag extends Component<Props, State> {
     return (
       <div class={`dag${this.props.fill ? " filling" : ""}`} ref={(found) => void (this.host = found)}>
         <svg
-          class={far ? "far" : ""}
+          class={`${far ? "far " : ""}${plan.boxes.length > MOVING ? "still" : ""}`}
           height={this.props.fill ? "100%" : this.height()}
           width="100%"
           role="group"

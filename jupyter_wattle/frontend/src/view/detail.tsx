@@ -82,7 +82,8 @@ export class Detail extends Component<Props, State> {
   }
 
   override render(props: Props, { detail, metrics, error }: State) {
-    const { source, run, name, state, tab, onTab, onClose, now } = props;
+    const { source, run, name, state, onTab, onClose, now } = props;
+    const tab = props.tab === "log" && !state ? "definition" : props.tab;
     return (
       <aside class="detail" aria-label={`Worker ${plain(name)}`}>
         <header>

@@ -9,6 +9,8 @@ import { Mark } from "./mark";
 interface Props {
   address: string;
   run: RunSummary | null;
+  /** What is shown is a definition, which may have run. */
+  definition: boolean;
   workers: number;
   now: number;
   live: boolean;
@@ -17,14 +19,14 @@ interface Props {
   onEdit: (() => void) | null;
 }
 
-export function Header({ address, run, workers, now, live, there, act, onEdit }: Props) {
+export function Header({ address, run, definition, workers, now, live, there, act, onEdit }: Props) {
   const look = run ? runLook(run) : "created";
   const took = run?.started_at ? duration((run.completed_at ?? now) - run.started_at) : "";
   return (
     <header class="head">
       <Mark look={look} />
       <h2>{plain(run?.address ?? address)}</h2>
-      <span class={`word ${look}`} role="status">{run ? (look === "created" ? "created" : look) : "not run yet"}</span>
+      <span class={`word ${look}`} role="status">{run ? look : definition ? "" : "not run yet"}</span>
       <span class="dim facts">
         {run ? runFacts(run, took) : `${count(workers)} worker${workers === 1 ? "" : "s"}`}
         {live && !there ? " · reconnecting…" : ""}

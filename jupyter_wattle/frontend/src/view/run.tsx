@@ -29,6 +29,8 @@ export interface RunViewProps {
   worker?: string;
   snapshot?: Snapshot | null;
   view?: "graph" | "gantt" | "logs";
+  /** The workflow as it is written is meant, not its latest run. */
+  definition?: boolean;
   /** Fill the room there is, as in a page, instead of taking what is needed, as in a notebook. */
   fill?: boolean;
   /** Another run is to be shown; without it this view shows it itself. */
@@ -73,7 +75,9 @@ export class RunView extends Component<RunViewProps, State> {
 
   override componentDidUpdate(before: RunViewProps): void {
     const own = this.props;
-    if (before.address !== own.address || before.source !== own.source) this.turnTo(own.address, own.worker ?? "");
+    if (before.address !== own.address) this.turnTo(own.address, own.worker ?? "");
+    // A saved view has become a live one: what somebody has opened meanwhile stays open.
+    else if (before.source !== own.source) this.turnTo(this.state.address, this.state.worker, this.state.box);
     else if (before.snapshot !== own.snapshot && own.snapshot && !own.source.live) this.followed.model.load(own.snapshot.run, own.snapshot.graph);
     else if (before.worker !== own.worker && own.worker !== undefined && own.worker !== this.state.worker) this.setState({ worker: own.worker });
   }
@@ -85,14 +89,14 @@ export class RunView extends Component<RunViewProps, State> {
   }
 
   private begin(address: string): FollowedRun {
-    return new FollowedRun(this.props.source, address, () => this.frame.ask());
+    return new FollowedRun(this.props.source, address, () => this.frame.ask(), !!this.props.definition && !address.includes("@"));
   }
 
-  private turnTo(address: string, worker: string): void {
+  private turnTo(address: string, worker: string, box = ""): void {
     this.followed.end();
     this.followed = this.begin(address);
     if (this.props.snapshot && address === this.props.address) this.followed.model.load(this.props.snapshot.run, this.props.snapshot.graph);
-    this.setState({ address, worker, box: "", error: null });
+    this.setState({ address, worker, box, error: null });
     void this.followed.start();
   }
 
@@ -191,7 +195,7 @@ export class RunView extends Component<RunViewProps, State> {
     const selected = this.plan().boxOf.get(model.worker(worker)?.group ?? worker)?.key ?? this.state.box;
     return (
       <div class={`run${props.fill ? " filling" : ""}${detail ? " split" : ""}`} data-address={address} data-status={model.run?.status ?? ""}>
-        <Header address={address} run={model.run} workers={model.graph.nodes.length} now={now} live={props.source.live} there={there}
+        <Header address={address} run={model.run} definition={this.followed.definition} workers={model.graph.nodes.length} now={now} live={props.source.live} there={there}
           act={(what) => this.act(what)} onEdit={props.onEdit && !model.run ? () => props.onEdit?.(address) : null} />
         {props.source.note && <p class="note">{props.source.note}</p>}
         {refused && <p class="problem" role="alert">{plain(refused.message)} {plain(refused.hint)}</p>}
