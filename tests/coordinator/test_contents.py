@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import wait_until
 from wattle.coordinator import contents as module
 from wattle.coordinator.contents import ABSENT, Contents
 from wattle.core.identity import SPEAKS_OF_PARAMS
@@ -123,7 +124,12 @@ def test_what_is_too_much_to_wait_for_is_not_read_quickly(tmp_path: Path, monkey
     assert list(read) == [str(file)]
     assert contents.quickly([str(file)]) == read, "once read, it costs nothing"
     assert contents.quickly([str(tmp_path / "none")]) == {str(tmp_path / "none"): ABSENT}
+    assert contents.quickly([str(tmp_path), str(tmp_path / "*.bin")]) == contents.of([str(tmp_path), str(tmp_path / "*.bin")])
+    (tmp_path / "b.bin").write_bytes(b"y" * 100)
     assert contents.quickly([str(tmp_path)]) is None
+    assert contents.quickly([str(tmp_path / "*.bin")]) is None
+    contents.beside([str(tmp_path)])
+    wait_until(lambda: contents.quickly([str(tmp_path)]))
 
 
 def test_a_file_that_may_not_be_read_is_as_good_as_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,10 @@ async def test_files_too_large_to_wait_for_are_read_beside_the_run(tmp_path: Pat
         await until(known)
         assert await plan(desk) == dict.fromkeys(PIPE, ("reuse", "same as etl@1"))
         (tmp_path / "data.csv").write_text("2")
+        run = await desk.ask("list_workers", workflow="etl")
+        assert not any(worker.stale for worker in run.workers), "nobody waits until a large file is read"
+        look = partial(desk.service.history.contents.quickly, [str(tmp_path / "data.csv")])
+        await until(look)
         assert await stale(desk) == {"fetch", "clean", "report"}
 
 

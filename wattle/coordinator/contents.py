@@ -14,6 +14,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from itertools import chain
 
 import msgspec
 
@@ -28,6 +29,8 @@ SOURCE_LIMIT = 1 << 20
 AT_ONCE = 8 << 20
 """Bytes that a start reads before it goes on; the rest is read beside the run."""
 
+LOOKED_AT = 20_000
+"""Files that are looked at while somebody waits."""
 MODULES = 2000
 """Modules of one program that are looked at."""
 IMPORTING = (".py", ".ipynb")
@@ -43,6 +46,7 @@ class Contents:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
+        self._reading = False
         self._lock = threading.Lock()
 
     def of(self, paths: Iterable[str]) -> dict[str, str]:
@@ -54,17 +58,30 @@ class Contents:
         return {path: _stamp(path) for path in paths}
 
     def quickly(self, paths: Iterable[str]) -> dict[str, str] | None:
-        """As `of`, or None when there is too much to read while somebody waits."""
+        """As `of`, or None when there is too much to look at while somebody waits."""
         paths = list(paths)
-        unread = 0
-        for path in paths:
-            stamp = _stamp(path)
-            if stamp is None:
-                continue
-            if os.path.isdir(path):
+        unread = looked = 0
+        for file in chain.from_iterable(map(_files, paths)):
+            stamp, looked = _stamp(file), looked + 1
+            if stamp is not None and not self._remembered(file, stamp):
+                unread += stamp[0]
+            if unread > AT_ONCE or looked > LOOKED_AT:
                 return None
-            unread += 0 if self._remembered(path, stamp) else stamp[0]
-        return self.of(paths) if unread <= AT_ONCE else None
+        return self.of(paths)
+
+    def beside(self, paths: Iterable[str]) -> None:
+        """Read them in a thread of their own, for whoever asks later. One at a time: the others ask again."""
+        with self._lock:
+            if self._reading:
+                return
+            self._reading = True
+        threading.Thread(target=self._read_all, args=(list(paths),), name="wattle-contents", daemon=True).start()
+
+    def _read_all(self, paths: list[str]) -> None:
+        try:
+            self.of(paths)
+        finally:
+            self._reading = False
 
     def _token(self, path: str) -> str:
         stamp = _stamp(path)
@@ -135,6 +152,13 @@ def _stamp(path: str) -> Stamp | None:
     except (OSError, ValueError):
         return None
     return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _files(path: str) -> Iterable[str]:
+    """The files that a path means."""
+    if os.path.isdir(path):
+        return _below(path)
+    return glob.iglob(path, recursive=True) if glob.has_magic(path) and not os.path.exists(path) else (path,)
 
 
 def _below(folder: str) -> list[str]:

@@ -2,7 +2,8 @@
 something else than what is there.
 
 Laws: lazy and remembered. As long as neither the definition nor a file has changed, a look costs one small query and
-one `stat` per file; identities are worked out only when something has, once. What cannot be told is not called stale.
+one `stat` per file; identities are worked out only when something has, once. What cannot be told, or not yet because
+large files are being read, is not called stale.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ class Staleness:
             return NOTHING
         if now is None:
             return NOTHING
-        contents = self._contents.of(now.wanted)
+        contents = self._contents.quickly(now.wanted)
+        if contents is None:
+            self._contents.beside(now.wanted)
+            return NOTHING
         if now.identities is None and not record.spec.options.reused and contents == record.contents:
             return NOTHING
         known = self._answers.get(record.spec.id)
@@ -73,7 +77,7 @@ class Staleness:
             return known[2]
         with self._lock:
             found = self._compare(record, now, contents)
-        _keep(self._answers, record.spec.id, (now.revision, contents, found))
+            _keep(self._answers, record.spec.id, (now.revision, contents, found))
         return found
 
     def _today(self, spec: RunSpec, contents: Mapping[str, str]) -> _Now | None:
@@ -98,7 +102,8 @@ class Staleness:
             there = msgspec.structs.replace(spec, document=document, params=params, rows=rows)
             identities = Identities(there, expand(document, rows))
             now = _Now(revision, document, params, rows, identities, identities.wanted())
-        _keep(self._now, spec.id, now)
+        with self._lock:
+            _keep(self._now, spec.id, now)
         return now
 
     def _bound(self, document: Workflow, spec: RunSpec) -> Workflow:
