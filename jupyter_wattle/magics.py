@@ -19,7 +19,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from jupyter_wattle.kernel import grammar
 from jupyter_wattle.kernel.here import Here
 from jupyter_wattle.kernel.session import Desk
-from wattle import __version__, succession
+from wattle import __version__, app, succession
 from wattle.cli.expanding import words_of
 from wattle.cli.render import document_error_text, error_text
 from wattle.cli.verbs import verb_of
@@ -140,15 +140,16 @@ def _asked(lines: list[str]) -> list[str]:
 def _greeting(desk: Desk) -> str:
     """Which coordinator, and what runs."""
     try:
-        settings = load({}, desk.here.environ)
-        if not succession.answers(settings):
+        settings, remote = load({}, desk.here.environ), app.remote(None, desk.here.environ)
+        if remote is None and not succession.answers(settings):
             return f"Wattle {__version__}: nothing runs, nobody coordinates; the first run starts a coordinator."
-        with succession.client(settings) as client:
+        with app.connection(settings, "read", remote).client as client:
             health = client.ask("get_health")
             runs = client.ask("list_all_runs", limit=5, active=True)["runs"] if health["unfinished_runs"] else []
     except WattleError as error:
         return f"Wattle {__version__}: {error.message} {error.hint}".rstrip()
     where = {"server": "the Jupyter server", "background": "the background"}.get(health["rank"], "a terminal")
+    where = where if remote is None else remote.url
     active = ", ".join(run["address"] for run in runs) if runs else "nothing"
     more = f" and {health['unfinished_runs'] - len(runs)} more" if health["unfinished_runs"] > len(runs) else ""
     verb = "run" if len(runs) > 1 or more else "runs"

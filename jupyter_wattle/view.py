@@ -22,7 +22,7 @@ from IPython.display import publish_display_data
 from jupyter_wattle.kernel.drawing import MOST_NODES, svg
 from wattle.cli import picture, render
 from wattle.cli.board import Board, counts_text
-from wattle.cli.conclusion import summary_line
+from wattle.cli.conclusion import conclusion, summary_line
 from wattle.cli.style import clean, clip, duration
 from wattle.cli.timeline import timeline as timeline_text
 from wattle.core.errors import Unreachable, WattleError
@@ -191,8 +191,9 @@ class Views:
                 _publish(bundle, display_id, update=True)
 
     def close(self) -> None:
-        """Follow no longer; displays stay as they are."""
+        """Follow no longer, and let go of what was set; displays stay as they are."""
         self._over.set()
+        Run.told = Run.explained = New.insert = None
 
     # ---- waiting ------------------------------------------------------------------------------------------------
 
@@ -216,6 +217,11 @@ class Views:
 
         return take
 
+    def explained(self, run: Run) -> str:
+        """How a run failed, as it is said everywhere: what, its last words, and where to go from here."""
+        lines = conclusion(Board.of(run.detail), run.client, self.desk.style(color=False))
+        return "\n".join(lines).strip("\n")
+
     def install(self, shell: InteractiveShell) -> None:
         """Show runs, and the waiting for them, like this from now on."""
         formatter = shell.display_formatter
@@ -225,6 +231,7 @@ class Views:
             formatter.ipython_display_formatter.for_type(New, self.show_new)
         New.insert = staticmethod(shell.set_next_input)
         Run.told = staticmethod(self.line)
+        Run.explained = staticmethod(self.explained)
 
 
 class _Line:

@@ -10,8 +10,6 @@ import os
 import re
 
 from wattle.cli import running
-from wattle.cli.board import Board
-from wattle.cli.conclusion import conclusion
 from wattle.cli.grammar import is_file
 from wattle.cli.logs import LogPrinter
 from wattle.cli.session import run_of, worker_of
@@ -20,7 +18,7 @@ from wattle.core.address import Address
 from wattle.core.errors import InvalidRequest
 from wattle.demo.writing import write_demo
 from wattle.sdk.flow import Flow
-from wattle.sdk.runs import FINAL, Run, RunFailed, output_of
+from wattle.sdk.runs import FINAL, Run, output_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,25 +63,18 @@ def followed(session: KernelSession, detail: dict[str, Any], *, focus: str | Non
     if focus is not None:
         found.aspect, found.focus = "logs", focus
     if session.desk.here.headless:
-        waited(session, found)
+        waited(found)
     return found
 
 
-def waited(session: KernelSession, found: Run) -> Run:
+def waited(found: Run) -> Run:
     """The run at its end. Raises `RunFailed` with all that a person needs to know, or `Left`."""
     try:
         found.wait(check=False)
     except KeyboardInterrupt:
         raise Left(found.address) from None
-    if found.status != "completed":
-        raise failure(session, found)
+    found.raise_for_status()
     return found
-
-
-def failure(session: KernelSession, found: Run) -> RunFailed:
-    """What is said of a run that did not complete."""
-    lines = conclusion(Board.of(found.detail), found.client, session.desk.style(color=False))
-    return RunFailed("\n".join(line for line in lines).strip("\n"), run=found)
 
 
 def attach(session: KernelSession) -> Run:
@@ -93,7 +84,7 @@ def attach(session: KernelSession) -> Run:
 
 def wait(session: KernelSession) -> Run:
     """Until a run has ended."""
-    return waited(session, Run.find(session.client("write"), run_of(session)))
+    return waited(Run.find(session.client("write"), run_of(session)))
 
 
 def start(session: KernelSession) -> Run:
@@ -203,8 +194,7 @@ def pulled(session: KernelSession, address: Address) -> tuple[Any, str]:
     if not all(state["status"] in FINAL for state in states):
         try:
             if found.wait_for(address.worker or "") != "completed":
-                found.wait(check=False)  # it ends soon, or goes on with what does not depend on that worker
-                raise failure(session, found)
+                found.wait()  # it ends soon, or goes on with what does not depend on that worker
         except KeyboardInterrupt:
             raise Left(found.address) from None
     return found.value(address)

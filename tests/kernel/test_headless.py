@@ -63,6 +63,7 @@ def test_a_notebook_whose_run_fails_fails_with_what_failed(place: Terminal, vari
     with pytest.raises(CellExecutionError) as caught:
         executed(made, place)
     assert caught.value.ename == "RunFailed"
+    assert "/runs.py" not in str(caught.value)
     assert "✗ broken@1/make  failed: exit 1" in caught.value.evalue
     assert "make, line 1:  data = [1] + None" in caught.value.evalue
     assert "TypeError" in caught.value.evalue

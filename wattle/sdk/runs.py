@@ -40,6 +40,10 @@ class RunFailed(WattleError):
         super().__init__(message, hint)
         self.run = run
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: where the wait stands in this program says nothing about why the run failed."""
+        return [*self.message.split("\n"), *([f"  → {self.hint}"] if self.hint else [])]
+
 
 class Run:
     """One run: `etl@12`."""
@@ -47,6 +51,9 @@ class Run:
     told: ClassVar[Callable[[Run, bool], Callable[[Mapping[str, Any] | None], None]] | None] = None
     """What shows a person that a `wait` goes on: called with the run, and whether all of it is waited for, it gives a
     function that gets each change, and None at the end. A kernel sets it."""
+
+    explained: ClassVar[Callable[[Run], str] | None] = None
+    """What tells in full how a run failed; a kernel sets it."""
 
     def __init__(self, client: Client, address: str, detail: Mapping[str, Any] | None = None) -> None:
         self.client = client
@@ -157,6 +164,8 @@ class Run:
         """Raises `RunFailed` when it has ended and not completed."""
         detail = self.detail
         if detail["status"] in FINAL - {"completed"}:
+            if Run.explained is not None:
+                raise RunFailed(Run.explained(self), run=self)
             first = f": {detail['cause']} {detail['reason']}" if detail["cause"] else ""
             hint = f"wattle logs {self.address}" + (f"/{detail['cause']}" if detail["cause"] else "")
             raise RunFailed(f"{self.address} {detail['status']}{first}.", hint, run=self)
