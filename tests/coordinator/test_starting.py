@@ -72,7 +72,7 @@ async def test_a_disk_that_cannot_keep_the_environment_refuses_the_start(tmp_pat
 async def test_what_this_version_cannot_run_is_refused_at_the_start(tmp_path: Path) -> None:
     async with Desk(tmp_path) as desk:
         document = desk.document({"a": {}})
-        document["workers"] = {"a": {"notebook": "x.ipynb"}}
+        document["workers"]["a"]["executor"] = "elsewhere"
         await desk.ask("create_workflow", document=document)
         assert isinstance(await refusal(desk, "start_workflow", workflow="etl"), NotAvailable)
         assert desk.store.runs() == []
