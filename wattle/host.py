@@ -174,7 +174,7 @@ class Host:
             if self._live is not None:
                 self._live.let_go()
             await door.close()
-        await self._bus.stop(end=self._down and not unfinished)
+        await self._bus.stop(end=self._down and not unfinished, unfinished=bool(unfinished))
         if store is not None:
             await asyncio.to_thread(store.close)
         self.hold.release()

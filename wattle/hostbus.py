@@ -69,13 +69,16 @@ class HostBus:
                     await self._room.opened.wait()
         return self._room
 
-    async def stop(self, *, end: bool) -> None:
-        """Leave it. With `end` the router goes too; without, it stays a while for workers and successors."""
+    async def stop(self, *, end: bool, unfinished: bool) -> None:
+        """Leave it. With `end` the router goes too; without, it stays a while for workers and successors. Where no run
+        is unfinished, nobody looks into the file any more."""
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.wait({self._starting})
         if self._room is not None:
             await self._room.stop(end=end)
+        if not unfinished:
+            self.file.unlink(missing_ok=True)
 
     async def _come_up(self, coordinator: Coordinator, service: Service, *, patient: bool) -> None:
         for _ in range(LOOKS if patient else 0):

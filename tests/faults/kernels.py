@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.helpers import wait_until
 from tests.kernel.shells import Kernel
 from tests.terminal import Terminal
 
@@ -50,17 +51,23 @@ def play(folder: Path, seed: int, kills: int) -> dict[str, Any]:
         assert terminal.wattle("up").returncode == 0
         coordinator = terminal.coordinator()
         for turn in range(kills):
-            _strike(folder, terminal.home, moments, "%wattle run kernels" if turn % 3 == 0 else "%wattle attach kernels")
+            _strike(folder, terminal.home, moments, run=turn % 3 == 0, late=turn % 2 == 0)
         wrong = ["the coordinator is another one"] if terminal.coordinator() != coordinator else []
         return {"runs": _ended(terminal), "wrong": [*wrong, *_judge(folder, terminal)]}
     finally:
         terminal.close()
 
 
-def _strike(folder: Path, home: Path, moments: random.Random, code: str) -> None:
+def _strike(folder: Path, home: Path, moments: random.Random, *, run: bool, late: bool) -> None:
+    """A kernel that starts a run or attaches to the newest, killed at a random moment: of all, or (`late`) after the run
+    that it starts has begun."""
+    logs = home / "logs" / "kernels"
+    before = len(list(logs.iterdir())) if logs.exists() else 0
     kernel = Kernel(folder, home)
     try:
-        kernel.begin(f"%load_ext wattle\n{code}")
+        kernel.begin(f"%load_ext wattle\n%wattle {'run' if run else 'attach'} kernels")
+        if run and late:
+            wait_until(lambda: logs.exists() and len(list(logs.iterdir())) > before)
         time.sleep(moments.uniform(0.0, LONGEST))  # the moment is what is tried
         kernel.kill()
     finally:
