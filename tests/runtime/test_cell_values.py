@@ -213,7 +213,9 @@ def test_tables_and_series_of_pandas_come_back_equal(stem: str) -> None:
     assert suffix == ".parquet"
     pandas.testing.assert_frame_equal(found, frame)
     numbered = pandas.DataFrame({0: [1.5], 1: ["x"]})
-    pandas.testing.assert_frame_equal(kept(numbered, stem)[1], numbered)
+    layered = pandas.DataFrame([[1, 2]], columns=pandas.MultiIndex.from_tuples([("a", "x"), ("b", "y")]))
+    for other in (numbered, layered, pandas.DataFrame(), pandas.DataFrame({"p": pandas.period_range("2026", periods=2, freq="M")})):
+        pandas.testing.assert_frame_equal(kept(other, stem)[1], other)
     for series in (frame["n"], pandas.Series([1, 2]), pandas.Series([1.0], name=("a", "b")), pandas.Series([1], name=3)):
         pandas.testing.assert_series_equal(kept(series, stem)[1], series)
 
@@ -224,6 +226,7 @@ def test_a_column_that_no_file_can_hold_is_named(stem: str) -> None:
     for frame, message, hint in (
         (pandas.DataFrame({"a": [1], "b": [object()]}), "x['b'] holds values", "x['b'] = x['b'].astype(str)"),
         (pandas.DataFrame([[1, 2]], columns=["a", "a"]), "two columns called 'a'", "x = x.loc[:, ~x.columns.duplicated()]"),
+        (pandas.DataFrame([[1, 2]], columns=["a", 1]), "names of columns of several", "x.columns = x.columns.map(str)"),
         (pandas.Index([1]), "pandas.Index", "x = x.to_series()"),
         (type("Mine", (pandas.DataFrame,), {})({"a": [1]}), "Mine", "x = pandas.DataFrame(x)"),
     ):  # fmt: skip

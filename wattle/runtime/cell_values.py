@@ -7,8 +7,8 @@
 Laws: of the standard library alone, and cheap to import: a cell runs under an interpreter that may know no Wattle, have
 no library and be as old as Python 3.8; what is not needed is not imported. Never pickle: a file that somebody else may
 have written must not be able to run code. A reader never sees half a file. What comes back is what was saved, but for
-tuples, which come back as lists, and NumPy's numbers, which come back as Python's; anything else that would change is
-refused, with the line that mends it.
+tuples, which come back as lists, NumPy's numbers, which come back as Python's, and columns of Python's own objects, of
+which Arrow makes what it can; anything else that would change is refused, with the line that mends it.
 """
 
 from __future__ import annotations
@@ -181,6 +181,8 @@ def _pandas(value: Any, name: str) -> Callable[[str], object]:
         marker, frame = _PANDAS, value
     else:
         raise _no_way(value, name)
+    if frame.columns.nlevels == 1 and frame.columns.inferred_type.startswith("mixed"):
+        raise CannotKeep(f"{name} has names of columns of several types", f"{name}.columns = {name}.columns.map(str)")
     try:
         table = arrow.Table.from_pandas(frame)
     except (arrow.ArrowException, ValueError, TypeError) as error:
