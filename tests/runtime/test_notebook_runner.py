@@ -111,7 +111,7 @@ def test_a_copy_that_cannot_be_written_is_told_before_a_cell_runs(waiting: Noteb
 @pytest.mark.parametrize(("text", "reason"), [
     ("{", "is not a notebook: Notebook does not appear to be JSON"), ("[]", "is not a notebook"),
     ('{"cells": [{"cell_type": "odd"}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "is not a notebook"),
-    ("\xff", "is not a notebook"), ("{}", "is not a notebook"),
+    ("\xff", "is not a notebook"), ("{}", "is not a notebook"), ('{"cells": [{"source": ""}]}', "is not a notebook"),
 ])  # fmt: skip
 def test_what_is_no_notebook_is_told(text: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "a.ipynb"
