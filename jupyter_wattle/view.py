@@ -209,7 +209,7 @@ class Views:
             return line.take
 
         def take(change: Mapping[str, Any] | None) -> None:
-            if change is None and line.seen_to_the_end:
+            if change is None and line.seen_to_the_end and not line.was_over:
                 line.replace(self.run_bundle(run, run.client, run.detail))
                 self._shown = run, self.desk.here.cell
             else:
@@ -244,17 +244,20 @@ class _Line:
         self._id = ""
         self._last = 0.0
         self._said = ""
+        self.was_over = False
+        """There was nothing to wait for: nothing is said."""
 
     def take(self, change: Mapping[str, Any] | None) -> None:
         """Note a change and show it, five times a second at most; None is the end."""
         now = time.monotonic()
         if change is not None:
+            self.was_over = self.was_over or (not self._board.run and change["run"]["status"] in FINAL)
             self._board.take(change)
             if change["run"]["status"] in FINAL or now - self._last < 2 * PACE:
                 return
             self._last = now
             self.say(self._text())
-        elif self._board.run:
+        elif self._board.run and not self.was_over:
             self.end(self._ended())
 
     @property

@@ -28,6 +28,9 @@ def look(expression: str) -> Any:
     ("run --set y={{ yes }} --set z={{ none }}", ["run", "--set", "y=true", "--set", "z=null"]),
     ("worker a --each {{ rates }}", ["worker", "a", "--each", "[0.1, 0.001]"]),
     ("run {x} $y", ["run", "{x}", "$y"]),
+    ("run etl   # it's the nightly one", ["run", "etl"]),
+    ("run 'a # b' c#d #e", ["run", "a # b", "c#d", "#e"]),
+    ("# nothing", []),
 ])  # fmt: skip
 def test_option_lines_are_filled_in_and_never_split(line: str, words: list[str]) -> None:
     assert words_of(line, look) == words

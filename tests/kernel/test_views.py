@@ -154,6 +154,7 @@ def test_what_was_waited_at_becomes_the_picture_in_its_place_and_is_shown_once(k
     last = answer.updates[-1] if answer.updates else answer.shown[0]
     assert last[MIME]["snapshot"]["run"]["status"] == "completed"
     assert len(kernel.run("r").shown) == 1
+    assert len(kernel.run("r.wait().status").shown) == 1, "nothing but the status: there was nothing to wait for"
     kernel.run("r = %wattle run etl.yaml\nr.wait().status")
     assert len(kernel.run("r").shown) == 1
 

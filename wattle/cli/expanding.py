@@ -27,7 +27,8 @@ _AFTER = re.compile(r"\s*(?:$|[,\]}]|\s#)")
 
 
 def words_of(line: str, look: Look) -> list[str]:
-    """The words of an option line, as a shell would see them, expressions filled in and never split.
+    """The words of an option line, as a shell would see them, expressions filled in and never split; a comment at its
+    end is left out.
 
     Raises `InvalidRequest`.
     """
@@ -37,12 +38,25 @@ def words_of(line: str, look: Look) -> list[str]:
         found.append(expression[1])
         return f"\ue000{len(found) - 1}\ue001"
 
-    held = EXPRESSION.sub(hole, line)
+    held = _uncommented(EXPRESSION.sub(hole, line))
     try:
         words = shlex.split(held)
     except ValueError as error:
         raise InvalidRequest(f"'{line.strip()}' cannot be split into words: {error}.", "close the quotes") from None
     return [_filled(word, found, look) for word in words]
+
+
+def _uncommented(line: str) -> str:
+    """Without what follows a `#` that stands alone, as after a line of Python; inside quotes and words it stays."""
+    quote = ""
+    for place, char in enumerate(line):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char == "#" and not line[:place][-1:].strip() and not line[place + 1 : place + 2].strip():
+            return line[:place]
+    return line
 
 
 def _filled(word: str, found: list[str], look: Look) -> str:

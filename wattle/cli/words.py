@@ -30,6 +30,7 @@ EXAMPLES: dict[str, str] = {
     "run": "wattle run                       wattle.yaml in this folder\n"
            "wattle run etl --set day=7       a saved workflow, with a parameter\n"
            "wattle run flow.yaml -j 4 -d     four at a time, and do not follow it\n"
+           "wattle run pipeline.ipynb        what the cells of a notebook define, without a kernel\n"
            "wattle run --stale               only what changed, and what follows from it",
     "plan": "wattle plan                      what wattle.yaml here would run\n"
             "wattle plan etl --stale          what would run, what would be taken over, and why",
@@ -62,7 +63,8 @@ EXAMPLES: dict[str, str] = {
     "new": "wattle new clean --command 'python clean.py' --in raw=fetch/raw --out table.csv",
     "events": "wattle events -f                 everything that happens, as it happens\n"
               "wattle events etl@12 --json      one JSON object a line",
-    "export": "wattle export etl etl.toml",
+    "export": "wattle export etl etl.toml\n"
+              "wattle export pipeline.ipynb etl.yaml",
     "import": "wattle import flows/*.yaml",
     "bus": "wattle bus                        how it is, and who is on it\n"
            "wattle bus init-tls lab.example   for other hosts, over TLS\n"
