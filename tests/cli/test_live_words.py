@@ -126,6 +126,9 @@ def test_a_person_listens_and_taps_from_outside(live: Terminal) -> None:
                        "-d").returncode == 0  # fmt: skip
     two = [json.loads(line)["n"] for line in live.wattle("sub", "talk/engine/state", "-n", "2").stdout.splitlines()]
     assert len(two) == 2
+    assert live.wattle("sub", "talk/engine", "-n", "1").returncode == 0, "its only live edge"
+    which = live.wattle("sub", "talk@1/last")
+    assert (which.returncode, "'talk@1/last' names no service" in which.stderr) == (2, True)
     full = json.loads(live.wattle("sub", "talk@1/engine/picture", "-n", "1", "--json").stdout)
     assert full == {"base64": "iVBORw==", "encoding": "application/octet-stream", "dropped": 0}
     tapping = live.begin("tap", "talk/engine/state", "--json")
@@ -166,8 +169,6 @@ def on_a_terminal(live: Terminal, *words: str) -> str:
 
 
 @pytest.mark.parametrize(("words", "code", "told"), [
-    (["sub", "talk"], 2, "'talk' names no service."),
-    (["sub", "talk/engine"], 2, "write talk/engine/SERVICE"),
     (["sub", "nobody/engine/state"], 3, "There is no workflow nobody."),
     (["pub", "state", "1"], 2, "Only a worker publishes"),
     (["pipe"], 2, "WATTLE_WORKER_NAME is not set"),

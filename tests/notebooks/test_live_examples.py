@@ -95,7 +95,7 @@ def test_a_worker_that_speaks_http_outlives_its_coordinator(place: Terminal) -> 
     folder = place.folder / "languages"
     shutil.copytree(EXAMPLES / "languages", folder)
     assert place.wattle("up").returncode == 0
-    assert place.wattle("run", str(folder / "wattle.yaml"), "--set", "readings=500", "-d").returncode == 0
+    assert place.wattle("run", str(folder / "wattle.yaml"), "--set", "readings=300", "-d").returncode == 0
     heard = place.begin("sub", "languages/smooth/level", "-n", "5")
     assert heard.wait(60) == 0, "the three are talking"
     killed = place.coordinator()

@@ -61,10 +61,22 @@ def _of_person(session: Session, text: str) -> tuple[Services, Place]:
     worker, _, service = rest.partition("/")
     address = Address.parse(f"{first}/{worker}" if worker else first)
     if not service:
-        raise InvalidRequest(f"'{text}' names no service.", f"write {address.run}/{worker or 'WORKER'}/SERVICE")
+        worker, service = _only_stream(session, address)
     run = session.ask("read", "list_workers", workflow=address.run)
     _check_worker(run, worker)
     return app.services(session.settings), Place(run["workflow"], run["number"], worker, service)
+
+
+def _only_stream(session: Session, address: Address) -> tuple[str, str]:
+    """The one live edge that an address without a service can mean. Raises InvalidRequest when there are several."""
+    document = session.ask("read", "get_workflow", workflow=address.run)["document"]
+    edges = [(worker["name"], port) for worker in document["workers"] if address.worker in {None, worker["name"]}
+             for port, output in (worker.get("outputs") or {}).items()
+             if isinstance(output, dict) and output.get("type") == "stream"]  # fmt: skip
+    if len(edges) == 1:
+        return edges[0]
+    shown = [f"{address.run}/{worker}/{port}" for worker, port in edges] or [f"{address.run}/WORKER/SERVICE"]
+    raise InvalidRequest(f"'{address}' names no service.", f"write {' or '.join(shown[:6])}")
 
 
 def _check_worker(run: Mapping[str, Any], worker: str) -> None:

@@ -49,7 +49,8 @@ EXAMPLES: dict[str, str] = {
     "put": "wattle put score 0.93             in a worker's script: its own output\n"
            "date | wattle put when -          from the standard input\n"
            "wattle put etl/clean/score 0.93   from outside, while clean runs",
-    "tap": "wattle tap etl/engine/state",
+    "tap": "wattle tap etl/engine/state\n"
+           "wattle tap etl                    its only live edge",
     "sub": "wattle sub etl/engine/state       from outside, to the end of engine\n"
            "wattle sub engine/state -n 1      in a worker's script: the next message",
     "query": "wattle query planner/route [0,1]",
