@@ -16,6 +16,7 @@ from jupyter_wattle.kernel.session import Part
 from wattle.cli.celllines import definition, options_of, saved_by, variables_of, worker_name
 from wattle.cli.documents import Document
 from wattle.cli.expanding import expanded
+from wattle.cli.words import nearest
 from wattle.core import cells
 from wattle.core.cellbook import merged
 from wattle.core.document import dump, parse
@@ -70,10 +71,10 @@ def _kept(session: KernelSession, flow: str, part: Part) -> list[dict[str, Any]]
     try:
         stored = session.ask("write", "get_workflow", workflow=flow)
     except NotFound:
-        return list(part.defined.values())
-    others = [made for made in stored["document"]["workers"]
-              if made.get("owner") and made["owner"] != session.desk.here.source]  # fmt: skip
-    return [*others, *part.defined.values()]
+        return []
+    ours = session.desk.here.source
+    return [made for made in stored["document"]["workers"]
+            if made.get("owner") and (made["owner"] != ours or made["name"] in part.defined)]  # fmt: skip
 
 
 def flow_of(session: KernelSession, name: str) -> Flow:
@@ -92,13 +93,25 @@ def worker(session: KernelSession, cell: str) -> Any:
     made = _made(session, name, source, keys, flow)
     waits, stale = define(session, flow, [made])
     if name in waits:
-        session.line(f"{flow}/{name} waits for {', '.join(waits[name])}: it is saved when that is defined.")
+        session.line(f"{flow}/{name} waits for {', '.join(waits[name])}: it is saved when that is defined."
+                     + _meant(session, flow, waits[name]))  # fmt: skip
         return None
     for late in waits:
         session.line(f"{flow}/{late} still waits for {', '.join(waits[late])}.")
     if stale:
         session.line(f"Stale since the last run: {', '.join(stale)}.  %wattle run {flow} --stale")
     return verbs.started(session, flow) if args.run else flow_of(session, flow)
+
+
+def _meant(session: KernelSession, flow: str, missing: list[str]) -> str:
+    """What may have been meant by the names that nobody defines."""
+    try:
+        stored = session.ask("write", "get_workflow", workflow=flow)
+    except NotFound:
+        return ""
+    known = [worker["name"] for worker in stored["document"]["workers"]]
+    near = [found for name in missing if (found := nearest(name, known))]
+    return f" Did you mean {', '.join(near)}?" if near else ""
 
 
 def _read(session: KernelSession, verb: str, cell: str) -> tuple[Namespace, dict[str, Any], str]:

@@ -15,7 +15,7 @@ from wattle.cli.logs import LogPrinter
 from wattle.cli.session import run_of, worker_of
 from wattle.cli.verbs import verb_of
 from wattle.core.address import Address
-from wattle.core.errors import InvalidRequest
+from wattle.core.errors import Conflict, InvalidRequest
 from wattle.demo.writing import write_demo
 from wattle.sdk.flow import Flow
 from wattle.sdk.runs import FINAL, Run, output_of
@@ -51,10 +51,23 @@ def started(session: KernelSession, name: str, *, focus: str | None = None) -> R
     """Start a saved workflow; the words are those of `run` as far as there are any. `focus` is the worker that its view
     is about."""
     args, client = session.args, session.client("write")
+    _tell_who_waits(session, name)
     return followed(session, client.ask(
         "start_workflow", workflow=name, params=dict(getattr(args, "params", ())), jobs=getattr(args, "jobs", None),
         stale=getattr(args, "stale", False), key=os.urandom(16).hex(), environment=session.environment(),
     ), focus=focus)  # fmt: skip
+
+
+def _tell_who_waits(session: KernelSession, name: str) -> None:
+    """Workers of cells that are not in the workflow yet. Raises `Conflict` where nobody would see that they are not."""
+    part = session.desk.parts.get(name)
+    if part is None or not part.waiting:
+        return
+    late = ", ".join(f"{name}/{worker}" for worker in part.waiting)
+    told = f"not in it: {late}, for want of the workers that {'it takes' if len(part.waiting) == 1 else 'they take'} in"
+    if session.desk.here.headless:
+        raise Conflict(f"{name} is not complete; {told}.", "define those workers, or mend the names after --in")
+    session.line(f"{session.style.paint('warning', 'warn')}  {told}.")
 
 
 def followed(session: KernelSession, detail: dict[str, Any], *, focus: str | None = None) -> Run:

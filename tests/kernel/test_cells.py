@@ -215,6 +215,9 @@ def test_a_workflow_cell_leaves_what_worker_cells_have_defined(cell: Run, place:
     for again in (text, CLEAN.format(flow="mixed"), text):
         assert cell(again).error is None
     assert set(workers(place, "mixed")) == {"fetch", "clean"}
+    cell("%wattle delete mixed/clean")
+    cell(text)
+    assert set(workers(place, "mixed")) == {"fetch"}
 
 
 def test_a_cell_runs_alone_in_the_background(cell: Run) -> None:
@@ -254,3 +257,14 @@ def test_what_is_exported_holds_nothing_of_this_machine(cell: Run, place: Termin
 def test_a_workflow_of_thousands_is_told_in_a_line(cell: Run) -> None:
     ran = cell("%%wattle workflow large\nworkers:\n" + "".join(f"  w{number}: {{command: 'true'}}\n" for number in range(2500)))
     assert ran.shown[0]["text/plain"] == "large: 2,500 workers. %wattle graph large --out large.svg draws them all."
+
+
+def test_a_workflow_that_lacks_workers_says_so_and_fails_where_nobody_sees_it(cell: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell(FETCH.format(flow="lacking"))
+    waits = cell(CLEAN.format(flow="lacking").replace("fetch/raw", "fetsh/raw")).text
+    assert "lacking/clean waits for fetsh: it is saved when that is defined. Did you mean fetch?" in waits
+    assert "not in it: lacking/clean" in cell("r = %wattle run lacking\nr.wait()").text
+    monkeypatch.setenv("WATTLE_WAIT", "1")
+    ran = cell("%wattle run lacking")
+    assert "lacking is not complete" in ran.text
+    assert ran.error is not None
