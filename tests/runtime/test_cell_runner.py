@@ -140,6 +140,19 @@ def test_it_may_await_at_its_top(cell: Cell) -> None:
     assert cell.left("x") == 5
 
 
+def test_processes_that_it_starts_find_its_functions(cell: Cell) -> None:
+    source = """
+import multiprocessing
+def twice(x): return 2 * x
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        out = pool.map(twice, raw)
+"""
+    told = cell.object("raw", [1, 2]).save("out").run(source)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert cell.left("out") == [2, 4]
+
+
 def test_display_prints(cell: Cell) -> None:
     assert cell.run("display([1], 'x')").stdout == "[1]\nx\n"
 

@@ -313,7 +313,9 @@ class _Execution:
         sources = {other.execution_count: other.source for other in self._notebook.cells
                    if other.cell_type == "code" and other.get("execution_count")}  # fmt: skip
         place = notebook_cells.place_of(traceback, sources, cell.get("execution_count") or 0)
-        said = f"{error.ename}: {notebook_cells.plain(error.evalue)}" if error.evalue else error.ename
+        if not place.text:
+            place = place._replace(text=_first_line(cell.source))
+        said = ": ".join(filter(None, (error.ename, notebook_cells.plain(error.evalue)))) or "error"
         yield from notebook_cells.summary(self._path, place, said)
 
     def _dead(self, label: str, cell: Any) -> Iterator[str]:
