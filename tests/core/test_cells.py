@@ -95,7 +95,7 @@ def test_type_parameters_are_names_of_their_own_scope() -> None:
     ("files = !ls", "clean, line 1: files = !ls is for IPython", "subprocess.run('ls'"),
     ("t = %time f()", "is for IPython", "remove"),
     ("x = 1\nx?", "clean, line 2: x? is for IPython", "asks for help"),
-    ("x = '\0'", "clean", ""),
+    ("x = '\0'", "clean", ""), ("x = 'a\u2028b'\r\n# \x0c\nb = = 2\n", "clean, line 3", "b = = 2\n    ^"),
 ])  # fmt: skip
 def test_what_is_not_python_is_refused_with_its_line_and_its_place(source: str, message: str, hint: str) -> None:
     with pytest.raises(InvalidRequest) as refused:

@@ -193,6 +193,11 @@ def test_a_traceback_shows_the_lines_of_the_cell_and_no_others(cell: Cell) -> No
     assert list(cell.folder.glob("x.*")) == []
 
 
+def test_the_lines_are_those_that_python_counts(cell: Cell) -> None:
+    told = cell.run("x = 'a\u2028b'\r\n# \x0c\ry = 1\nraise KeyError(y)")
+    assert told.stderr.splitlines()[1:3] == ['  File "clean", line 4, in <module>', "    raise KeyError(y)"]
+
+
 @pytest.mark.parametrize("source", [
     "raise ValueError('a')", "x = = 1", "import sys; sys.exit(3)", "raise SystemExit('words')", "raise SystemExit([1])", "import os; os._exit(4)",
     "import signal, os; os.kill(os.getpid(), signal.SIGTERM)", "import signal, os; os.kill(os.getpid(), signal.SIGINT)",

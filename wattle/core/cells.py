@@ -96,7 +96,7 @@ def _parse(source: str, name: str) -> tuple[ast.Module, symtable.SymbolTable]:
 def _refusal(source: str, name: str, error: SyntaxError) -> InvalidRequest:
     """The line, what is wrong with it, and a mark below the place."""
     number = error.lineno or 1
-    lines = source.splitlines()
+    lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")  # Python's lines, not those of `splitlines`
     line = lines[number - 1] if number <= len(lines) else ""
     if hint := _ipython(line.strip()):
         return InvalidRequest(f"{name}, line {number}: {line.strip()} is for IPython; a worker is plain Python", hint)

@@ -42,7 +42,8 @@ class Source:
         """Make its lines known, whatever file of its name may lie here."""
         import linecache
 
-        lines = [line + "\n" for line in self.text.splitlines()]
+        text = self.text.replace("\r\n", "\n").replace("\r", "\n")  # Python's lines, and no others (`splitlines`)
+        lines = [line + "\n" for line in text.split("\n")]
         linecache.cache[self.name] = (len(self.text), None, lines, self.name)
 
 

@@ -160,7 +160,7 @@ def place_of(traceback: str, sources: dict[int, str], failed: int) -> Place:
     last = found[-1]
     arrow = None if last[2] else _ARROW.search(said, last.end())
     line = int(last[2] or (arrow[1] if arrow else 0))
-    lines = sources[int(last[1])].splitlines()
+    lines = sources[int(last[1])].split("\n")
     return Place(int(last[1]), line, lines[line - 1].strip() if 0 < line <= len(lines) else "")
 
 
