@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.coordinator.desk import STORES, Desk, refusal
+from tests.coordinator.desk import STORES, Desk, collect, refusal
 from tests.helpers import until
 from wattle.coordinator import contents
 from wattle.core.errors import InvalidRequest
@@ -49,9 +49,11 @@ def taken_over(reply: Any) -> dict[str, str]:
 
 
 async def stale(desk: Desk, address: str = "etl") -> set[str]:
-    """What three views mark as stale: they agree."""
+    """What four views mark as stale: they agree."""
     run = await desk.ask("list_workers", workflow=address)
     marked = {worker.name for worker in run.workers if worker.stale}
+    (watched,) = await collect(desk.follow("watch_run", workflow=address))
+    assert {worker.name for worker in watched.workers if worker.stale} == marked
     graph = await desk.ask("get_graph", workflow=address)
     assert {node.name for node in graph.nodes if node.stale} == {name.partition(".")[0] for name in marked}
     for worker in run.workers[:2]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -218,14 +218,17 @@ class Service:
         live = self._live(name, number)
         if live is None or self.coordinator is None:
             record, run = await self.history.run(name, number)
-            yield views.change(record, run, range(len(run.workers)), self.history.seq(), self._limit(run), first=True)
+            stale = await self.history.stale(record, run)
+            yield views.change(record, run, range(len(run.workers)), self.history.seq(), self._limit(run), first=True,
+                               stale=stale)  # fmt: skip
             return
         watcher, first = Watcher(), True
         live.watchers.add(watcher)
         try:
+            stale = await self.history.stale(live.record, live.run)
             while not self.leaving:
                 with contextlib.suppress(Unreachable):  # the coordinator let go meanwhile
-                    change = await self.coordinator.read(partial(self._news, live, watcher, first=first))
+                    change = await self.coordinator.read(partial(self._news, live, watcher, stale, first=first))
                     known = first and change.seq == request.after and change.run.status not in FINAL
                     if not known and (first or change.workers or change.run.status in FINAL):
                         yield change
@@ -478,10 +481,11 @@ class Service:
     def _limit(self, run: Run) -> int:
         return self.coordinator.dispatcher.run_limit(run) if self.coordinator else 0
 
-    def _news(self, live: LiveRun, watcher: Watcher, *, first: bool) -> rp.RunChange:
+    def _news(self, live: LiveRun, watcher: Watcher, stale: Collection[str], *, first: bool) -> rp.RunChange:
         indexes = range(len(live.run.workers)) if first else sorted(watcher.changed)
         watcher.changed = set()
-        return views.change(live.record, live.run, indexes, self.history.seq(), self._limit(live.run), first=first)
+        return views.change(live.record, live.run, indexes, self.history.seq(), self._limit(live.run), first=first,
+                            stale=stale)  # fmt: skip
 
     def _planning(self, environment: dict[str, str] | None) -> planning.Planning:
         slots = int(self.coordinator.dispatcher.totals["slots"]) if self.coordinator else self._slots

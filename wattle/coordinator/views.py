@@ -76,12 +76,13 @@ def detail(record: RunRecord, run: Run, seq: int, limit: int, stale: Collection[
     )  # fmt: skip
 
 
-def change(record: RunRecord, run: Run, indexes: Iterable[int], seq: int, limit: int, *, first: bool) -> RunChange:
+def change(record: RunRecord, run: Run, indexes: Iterable[int], seq: int, limit: int, *, first: bool,
+           stale: Collection[str] = ()) -> RunChange:  # fmt: skip
     """What has changed in a run: the workers of these indexes; what never changes is in the first and the last one."""
     told = first or run.status in FINAL
     return RunChange(
-        run=live_summary(record, run), workers=[worker_state(run, run.workers[i]) for i in indexes], seq=seq,
-        first=first, limit=limit if told else 0, warnings=warnings(run) if told else [],
+        run=live_summary(record, run), workers=[worker_state(run, run.workers[i], stale) for i in indexes],
+        seq=seq, first=first, limit=limit if told else 0, warnings=warnings(run) if told else [],
         run_dir=run_dir(record.spec.document, record.spec.workflow, record.spec.number) if told else "",
     )  # fmt: skip
 

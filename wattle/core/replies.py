@@ -94,8 +94,8 @@ class WorkerState(Reply, kw_only=True):
     ended_at: float | None = None
     reused_from: str = ""
     stale: bool = False
-    """It completed, and today's definition, files or upstreams would make something else. Not told while it is
-    watched (`RunChange`)."""
+    """It completed, and today's definition, files or upstreams would make something else. While a run is watched this
+    is as it was at the beginning of that."""
 
 
 class RunDetail(RunSummary, kw_only=True):
