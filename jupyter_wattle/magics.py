@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from jupyter_wattle.kernel.session import KernelSession
     from wattle.cli.documents import Document
 
-_QUESTION = re.compile(r"^\s*%{1,2}wattle((?:\s+[\w-]+)?)\s*\?{1,2}\s*$")
+_QUESTION = re.compile(r"^\s*%(%?)wattle((?:\s+[\w-]+)?)\s*\?{1,2}\s*$")
+ABOVE = "%%"
+"""What stands for a cell's magic in a line that only asks for help: a cell without a body is none."""
 
 
 @magics_class
@@ -56,9 +58,10 @@ class WattleMagics(Magics):
         words = line.split()
         try:
             words = self.desk.words = words_of(line, self.desk.here.shell.ev)
-            args = grammar.parse(words, cell=cell is not None)
+            of_a_cell = cell is not None or words[:1] == [ABOVE]
+            args = grammar.parse([word for word in words if word != ABOVE], cell=of_a_cell)
             if args.verb in {"", "version"}:
-                print(overview() if args.verb == "" else f"Wattle {__version__}")
+                print(f"{overview()}\n\n{grammar.here()}" if args.verb == "" else f"Wattle {__version__}")
                 return None
             if args.verb in grammar.TERMINAL_ONLY:
                 raise InvalidRequest(f"wattle {args.verb} is for a terminal.", f"!wattle {args.verb} --help")
@@ -133,8 +136,11 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 def _asked(lines: list[str]) -> list[str]:
     """`%wattle run?` means the help of that verb; IPython would look for an object `run`."""
-    return [_QUESTION.sub(r"%wattle\1 --help", line.rstrip("\n")) + "\n" if _QUESTION.match(line) else line
-            for line in lines]  # fmt: skip
+    return [_help(found) if (found := _QUESTION.match(line)) else line for line in lines]
+
+
+def _help(asked: re.Match[str]) -> str:
+    return f"%wattle {ABOVE if asked[1] else ''}{asked[2]} --help\n"
 
 
 def _greeting(desk: Desk) -> str:

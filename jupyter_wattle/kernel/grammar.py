@@ -22,9 +22,23 @@ class HelpShown(Exception):
 class KernelParser(grammar.Parser):
     """A parser that leaves a magic where the shell's leaves the process."""
 
+    mark = "%"
+
+    def format_help(self) -> str:
+        """As it is written here."""
+        usage, blank, rest = super().format_help().partition("\n\n")
+        usage = usage.replace("\n", "\n" + " " * len(self.mark)).replace("usage: ", f"usage: {self.mark}", 1)
+        return usage + blank + rest
+
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:  # noqa: ARG002
         """Raises `HelpShown`."""
         raise HelpShown
+
+
+class CellParser(KernelParser):
+    """The same above a cell."""
+
+    mark = "%%"
 
 
 TERMINAL_ONLY = {"serve", "coordinator", "completion", "pipe"}
@@ -33,12 +47,23 @@ TERMINAL_ONLY = {"serve", "coordinator", "completion", "pipe"}
 
 def parse(words: Sequence[str], *, cell: bool = False) -> Namespace:
     """Read the line of a magic. Raises `InvalidRequest` and `HelpShown`."""
-    return grammar.parse(words, KernelParser, {**KERNEL_VERBS, **CELL_ALONE} if cell else KERNEL_VERBS)
+    if cell:
+        return grammar.parse(words, CellParser, {**KERNEL_VERBS, **CELL_ALONE})
+    return grammar.parse(words, KernelParser, KERNEL_VERBS)
 
 
 def parser_for(verb: str, *, cell: bool = False) -> grammar.Parser:
     """The parser of one verb."""
-    return grammar.parser_for(verb, KernelParser, {**KERNEL_VERBS, **CELL_ALONE} if cell else KERNEL_VERBS)
+    if cell:
+        return grammar.parser_for(verb, CellParser, {**KERNEL_VERBS, **CELL_ALONE})
+    return grammar.parser_for(verb, KernelParser, KERNEL_VERBS)
+
+
+def here() -> str:
+    """The verbs that only a kernel has, each in a line."""
+    lines = [f"  %%wattle {verb:<10}{(CELL_ALONE.get(verb) or KERNEL_VERBS[verb])[0]}" for verb in CELL_VERBS]
+    lines += [f"  %wattle {verb:<11}{KERNEL_VERBS[verb][0]}" for verb in LINE_VERBS]
+    return "\n".join(["In a notebook every verb above is a line magic (%wattle run etl), and there are:", *lines])
 
 
 def _pull(parser: grammar.Parser) -> None:

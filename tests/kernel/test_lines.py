@@ -100,10 +100,14 @@ def test_answers_are_tables_in_text_and_html_and_their_data_is_there(cell: Run) 
 
 
 def test_a_helps_question_mark_is_that_of_the_verb(cell: Run) -> None:
-    assert "usage: wattle run" in cell("%wattle run?").text
-    assert "usage: wattle pull" in cell("%wattle pull?").text
+    assert "usage: %wattle run" in cell("%wattle run?").text
+    assert "usage: %wattle pull" in cell("%wattle pull?").text
     assert "usage: wattle VERB" in cell("%wattle?").text
-    assert "usage: wattle workflow" in cell("%%wattle workflow?").text
+    assert "%%wattle worker" in cell("%%wattle?").text
+    assert "usage: %%wattle workflow" in cell("%%wattle workflow?").text
+    above = cell("%%wattle run?").text
+    assert "usage: %%wattle run" in above
+    assert "--push NAME" in above
     assert cell("%wattle logs --help").error is None
 
 
