@@ -337,3 +337,19 @@ async def test_a_plan_plays_the_limit_through(tmp_path: Path) -> None:
             assert (reply.estimate, reply.work, reply.critical) == (seconds, 50, 20)
         reply = await desk.ask("plan_workflow", workflow="etl", stale=True)
         assert (reply.estimate, reply.work, reply.critical, reply.critical_path) == (None, None, None, [])
+
+
+async def test_a_module_that_a_cell_imports_from_its_folder_makes_it_stale(tmp_path: Path) -> None:
+    async with Desk(tmp_path) as desk:
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "__init__.py").write_text("rate = 1\n")
+        (tmp_path / "model" / "weights.bin").write_bytes(b"\0" * 10)
+        document = desk.document({"a": {}})
+        document["workers"]["a"] = {"cell": "from model import rate\nprint(rate)\n"}
+        await desk.ask("create_workflow", document=document)
+        await completed(desk, "a")
+        (tmp_path / "model" / "weights.bin").write_bytes(b"\1" * 10)
+        assert await stale(desk) == set(), "data is declared under files"
+        (tmp_path / "model" / "__init__.py").write_text("rate = 2\n")
+        assert await stale(desk) == {"a"}
+        assert await plan(desk) == {"a": ("run", "model/ changed")}

@@ -141,7 +141,7 @@ def test_a_notebook_and_files_that_each_found_are_read() -> None:
 def test_modules_that_a_cell_or_a_python_script_imports_may_lie_beside_it() -> None:
     source = "import os\nimport model as m, tools.fit\nfrom base import *\nfrom . import x\nimportant = 1\n"
     found = made({"workers": {"c": {"cell": source}, "p": {"script": source, "lang": "python"}, "b": {"script": source}}})
-    expected = {f"/data/{name}" for module in ("model", "tools", "base") for name in (f"{module}.py", module)}
+    expected = {f"/data/{name}" for module in ("model", "tools", "base") for name in (f"{module}.py", f"{module}/**/*.py")}
     assert set(found.files(found.instances[0]).values()) == expected
     assert set(found.files(found.instances[1]).values()) == expected
     assert found.files(found.instances[2]) == {}, "that one is for bash"

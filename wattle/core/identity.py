@@ -329,7 +329,8 @@ def _sources(worker: Worker) -> Files:
 def _modules(worker: Worker) -> Files:
     """The modules in its folder that its own source may mean by what it imports."""
     source = worker.cell if worker.cell is not None else worker.script if worker.lang == "python" else None
-    return {label: label.rstrip("/") for name in imported(source or "") for label in (f"{name}.py", f"{name}/")}
+    found = imported(source or "")
+    return {f"{name}.py": f"{name}.py" for name in found} | {f"{name}/": f"{name}/**/*.py" for name in found}
 
 
 def imported(source: str) -> list[str]:
