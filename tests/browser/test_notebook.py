@@ -133,6 +133,9 @@ def test_the_widget_goes_on_through_its_kernel_where_the_page_reaches_no_server(
     path.write_text(json.dumps(notebook))
     page.route("**/api/wattle/health", lambda route: route.fulfill(json={"store_id": "of-another-place", "home": ""}))
     page.goto(server.url + FRONT_ENDS["lab"].format(name))
+    # Lab says idle before it has a session, and would ask which kernel is meant.
+    wait_until(lambda: any(session["path"] == f"{name}.ipynb" and session["kernel"]["execution_state"] == "idle"
+                           for session in server.ask("GET", "/api/sessions").json), 60)  # fmt: skip
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
     page.locator(".jp-CodeCell .cm-content").first.click()
     page.keyboard.press("Shift+Enter")
@@ -164,7 +167,7 @@ def test_the_form_of_a_notebook_writes_a_workflow(page: Page, server: Server) ->
     form = {"version": 1, "kind": "new", "address": "sketched", "worker": None, "store_id": health["store_id"],
             "home": health["home"], "snapshot": {"run": None, "graph": None, "timeline": None}}  # fmt: skip
     show(page, server, save(server, "form", form), "lab")
-    page.locator('[data-worker="first"] .code').fill("true")
+    page.locator('[data-worker="first"]').get_by_label("What it runs").fill("true")
     page.locator("header.head .word", has_text="valid").wait_for()
     page.locator("button", has_text="Save and run").click()
     node(page, "first", "completed").wait_for()

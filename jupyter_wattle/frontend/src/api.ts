@@ -307,7 +307,7 @@ interface Asked {
   create_workflow: [{ document: unknown; name?: string; replace?: boolean }, WorkflowDetail];
   replace_workflow: [{ workflow: string; document: unknown; if_match?: string }, WorkflowDetail];
   delete_workflow: [{ workflow: string }, Done];
-  start_workflow: [{ workflow: string; params?: Record<string, unknown>; key?: string }, RunDetail];
+  start_workflow: [{ workflow: string; params?: Record<string, unknown>; stale?: boolean; key?: string }, RunDetail];
   stop_workflow: [{ workflow: string }, RunDetail];
   rerun_workflow: [{ workflow: string; from_worker?: string; failed?: boolean; key?: string }, RunDetail];
   list_runs: [{ workflow: string; limit?: number; before?: number }, RunList];

@@ -31,6 +31,14 @@ test("thousands of levels, and thousands that nothing joins, are few boxes", () 
   assert.deepEqual(lone.boxes.map((box) => box.label), ["all workers"]);
 });
 
+test("a way back runs below the boxes that it passes", () => {
+  const made = plan(graph([["a"], ["b", "c"]], ["a>b", "b>a"]));
+  const back = made.lines.find((line) => line.from.key === "b");
+  const depth = Math.max(...(back?.path.match(/-?[\d.]+/g) ?? []).map(Number).filter((_, at) => at % 2 === 1));
+  assert.ok(depth > (made.boxOf.get("a")?.y ?? 0) + 48);
+  assert.ok(made.height >= depth, "and there is room for it");
+});
+
 test("arrow keys walk along the lines and up and down a level", () => {
   const made = plan(graph([["a"], ["b", "c"]], ["a>c"]));
   const at = (key: string) => made.boxOf.get(key) as NonNullable<ReturnType<typeof made.boxOf.get>>;

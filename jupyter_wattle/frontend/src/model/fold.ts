@@ -114,25 +114,34 @@ function finish(graph: Graph, boxes: Box[], isFolded: boolean): Plan {
     const [from, to] = [boxOf.get(edge.source), boxOf.get(edge.target)];
     const key = `${from?.key}\n${to?.key}`;
     if (from && to && from !== to && !lines.has(key))
-      lines.set(key, { key, from, to, ports: isFolded ? [] : edge.ports, stream: edge.stream, path: curve(from, to) });
+      lines.set(key, { key, from, to, ports: isFolded ? [] : edge.ports, stream: edge.stream, path: curve(from, to, boxes) });
   }
   return {
     boxes,
     lines: [...lines.values()],
     width: Math.max(0, ...boxes.map((box) => box.x)) + BOX.width,
-    height: Math.max(0, ...boxes.map((box) => box.y)) + BOX.height,
+    height: Math.max(0, ...boxes.map((box) => box.y)) + BOX.height + ([...lines.values()].some(isBack) ? BOW : 0),
     folded: isFolded,
     boxOf,
   };
 }
 
+/** How far below the boxes a way back may run. */
+const BOW = 34;
+
+function isBack({ from, to }: { from: Box; to: Box }): boolean {
+  return to.x <= from.x;
+}
+
 /** A line from the right side of one box to the left side of another; a way back (live edges may form loops) is a bow
     below both. */
-function curve(from: Box, to: Box): string {
-  if (to.x <= from.x) {
-    const [x1, y1, x2, y2] = [from.x + BOX.width / 2, from.y + BOX.height, to.x + BOX.width / 2, to.y + BOX.height + 7];
-    const depth = Math.max(y1, y2) + 40;
-    return `M${x1},${y1}C${x1},${depth} ${x2},${depth} ${x2},${y2}`;
+function curve(from: Box, to: Box, boxes: Box[]): string {
+  if (isBack({ from, to })) {
+    // From the near lower corner, so that it does not run through what stands below.
+    const [x1, y1, x2, y2] = [from.x + 14, from.y + BOX.height, to.x + BOX.width / 2, to.y + BOX.height + 7];
+    const under = boxes.filter((box) => box.x >= to.x && box.x < from.x).map((box) => box.y + BOX.height);
+    const depth = Math.max(y1, y2, ...under) + BOW;
+    return `M${x1},${y1}C${x1 - 30},${depth} ${x2},${depth} ${x2},${y2}`;
   }
   const [x1, y1] = [from.x + BOX.width, from.y + BOX.height / 2];
   const [x2, y2] = [to.x - 7, to.y + BOX.height / 2];

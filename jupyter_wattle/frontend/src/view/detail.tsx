@@ -2,6 +2,8 @@
 
 import { Component } from "preact";
 import { Refusal, type Attempt, type PortDetail, type Source, type WorkerDetail, type WorkerMetrics, type WorkerState } from "../api";
+import { stripped } from "../ansi";
+import { decoded } from "../model/log";
 import { isFinal, lookOf, reasonText, word } from "../model/status";
 import { bytes, clock, duration, plain } from "../text";
 import { Action, Copy } from "./buttons";
@@ -103,7 +105,7 @@ export class Detail extends Component<Props, State> {
         </div>
         {tab === "log" && <LogView source={source} run={run} worker={name} {...(state && !state.attempt ? { idle: idleText(state) } : {})} />}
         {tab === "data" && <Data {...props} detail={detail} />}
-        {tab === "attempts" && <Attempts attempts={detail?.attempts ?? []} now={now} />}
+        {tab === "attempts" && <Attempts source={source} run={run} name={name} attempts={detail?.attempts ?? []} now={now} />}
         {tab === "definition" && <Definition detail={detail} />}
       </aside>
     );
@@ -189,7 +191,15 @@ function Input({ source, run, port, onPick }: { source: Source; run: string; por
   );
 }
 
-function Attempts({ attempts, now }: { attempts: Attempt[]; now: number }) {
+interface AttemptsProps {
+  source: Source;
+  run: string;
+  name: string;
+  attempts: Attempt[];
+  now: number;
+}
+
+function Attempts({ source, run, name, attempts, now }: AttemptsProps) {
   if (!attempts.length) return <p class="hint middle">Nothing was started yet.</p>;
   return (
     <div class="scroll">
@@ -204,10 +214,30 @@ function Attempts({ attempts, now }: { attempts: Attempt[]; now: number }) {
           {one.pid && <Fact what="process" value={String(one.pid)} />}
           {one.executable && <Fact what="program" value={one.executable} copy />}
           {Object.entries(one.log).map(([stream, path]) => <Fact what={`${stream}, ${bytes(one.log_size[stream] ?? 0)}`} value={path} copy />)}
+          {source.live && attempts.length > 1 && one.attempt > 0 && <AttemptLog key={`${run}/${name}`} source={source} run={run} name={name} attempt={one.attempt} />}
         </dl>
       ))}
     </div>
   );
+}
+
+/** The end of what an earlier attempt said, when somebody wants to see it. */
+class AttemptLog extends Component<{ source: Source; run: string; name: string; attempt: number }, { text: string | null }> {
+  override state = { text: null as string | null };
+
+  private readonly look = async (): Promise<void> => {
+    const { source, run, name, attempt } = this.props;
+    try {
+      const reply = await source.ask("read_logs", { workflow: run, worker: name, attempt, tail: 200 });
+      this.setState({ text: reply.chunks.map((chunk) => (decoded(chunk).text ?? "").split("\n").map(stripped).join("\n")).join("") || "It wrote nothing." });
+    } catch (error) {
+      this.setState({ text: (error as Error).message });
+    }
+  };
+
+  override render(_: unknown, { text }: { text: string | null }) {
+    return text === null ? <button type="button" class="small" onClick={() => void this.look()}>What it said</button> : <pre>{text}</pre>;
+  }
 }
 
 function Fact({ what, value, copy }: { what: string; value: string; copy?: boolean }) {

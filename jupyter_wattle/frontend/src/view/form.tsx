@@ -215,7 +215,6 @@ const PLACEHOLDERS: Record<Kind, string> = {
 function Worker({ draft, worker, problems, known, onChange, onRename, onRemove }: WorkerProps) {
   const others = draft.workers.filter((other) => other !== worker && other.name);
   const { inputs, outputs } = worker;
-  const rest = Object.keys(worker.rest);
   return (
     <fieldset class={`worker${problems.length ? " wrong" : ""}`} data-worker={worker.name}>
       <legend class="unseen">Worker {worker.name}</legend>
@@ -268,10 +267,47 @@ function Worker({ draft, worker, problems, known, onChange, onRename, onRemove }
           })}
         </div>
       )}
-      {rest.length > 0 && <p class="dim">also: {rest.map(plain).join(", ")}</p>}
+      <More values={worker.rest} onChange={(found) => onChange({ rest: found })} />
       <Problems problems={problems} />
     </fieldset>
   );
+}
+
+interface MoreProps {
+  values: Record<string, unknown>;
+  onChange: (values: Record<string, unknown>) => void;
+}
+
+/** Keys that the form has no field for, as JSON. */
+class More extends Component<MoreProps, { text: string | null }> {
+  override state = { text: null as string | null };
+
+  private readonly type = (text: string): void => {
+    this.setState({ text });
+    const found = parsed(text);
+    if (found) this.props.onChange(found);
+  };
+
+  override render({ values }: MoreProps, { text }: { text: string | null }) {
+    const names = Object.keys(values);
+    const shown = text ?? (names.length ? JSON.stringify(values, null, 1).replace(/\n\s*/g, " ") : "");
+    return (
+      <details class="more">
+        <summary class="dim">{names.length ? names.map(plain).join(", ") : "more: retries, timeout, each, when, …"}</summary>
+        <textarea class="code" rows={2} aria-label="More keys, as JSON" placeholder={'{"retries": 2, "timeout": "10m", "each": {"lr": [0.1, 0.01]}}'} spellcheck={false} value={shown} onInput={(event) => this.type(event.currentTarget.value)} />
+        {text !== null && !parsed(text) && <p class="problems">This is no JSON object yet.</p>}
+      </details>
+    );
+  }
+}
+
+function parsed(text: string): Record<string, unknown> | null {
+  try {
+    const found = JSON.parse(text.trim() || "{}") as unknown;
+    return typeof found === "object" && found !== null && !Array.isArray(found) ? (found as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
 }
 
 function Problems({ problems }: { problems: DocumentProblem[] }) {

@@ -15,11 +15,13 @@ interface Props {
   now: number;
   live: boolean;
   there: boolean;
-  act: (what: "run" | "stop" | "rerun" | "rerun-failed") => Promise<void>;
+  /** Some of its results are no longer what would be made. */
+  stale: boolean;
+  act: (what: "run" | "run-stale" | "stop" | "rerun" | "rerun-failed") => Promise<void>;
   onEdit: (() => void) | null;
 }
 
-export function Header({ address, run, definition, workers, now, live, there, act, onEdit }: Props) {
+export function Header({ address, run, definition, stale, workers, now, live, there, act, onEdit }: Props) {
   const look = run ? runLook(run) : "created";
   const took = run?.started_at ? duration((run.completed_at ?? now) - run.started_at) : "";
   return (
@@ -35,6 +37,7 @@ export function Header({ address, run, definition, workers, now, live, there, ac
       {live && (
         <>
           {onEdit && <button type="button" onClick={onEdit}>Edit</button>}
+          {!run && stale && <Action label="Run what is stale" title="wattle run --stale: takes over what would come out the same" act={() => act("run-stale")} />}
           {!run && <Action label="Run" kind="primary" act={() => act("run")} />}
           {run && canStop(run) && <Action label="Stop" kind="danger" question={`Stop ${plain(run.address)} and every process of it?`} act={() => act("stop")} />}
           {run && isFinal(run.status) && run.status !== "completed" && <Action label="Rerun failed" title="A new run that takes over what completed" act={() => act("rerun-failed")} />}

@@ -134,7 +134,7 @@ export class RunView extends Component<RunViewProps, State> {
     try {
       let next = "";
       const key = crypto.randomUUID?.() ?? String(Math.random());
-      if (what === "run") next = (await source.ask("start_workflow", { workflow, key })).address;
+      if (what === "run" || what === "run-stale") next = (await source.ask("start_workflow", { workflow, key, ...(what === "run-stale" ? { stale: true } : {}) })).address;
       else if (what === "stop" && !worker) await source.ask("stop_workflow", { workflow });
       else if (what === "stop") await source.ask("stop_worker", { workflow, worker });
       else if (what === "restart") await source.ask("restart_worker", { workflow, worker, key });
@@ -195,7 +195,7 @@ export class RunView extends Component<RunViewProps, State> {
     const selected = this.plan().boxOf.get(model.worker(worker)?.group ?? worker)?.key ?? this.state.box;
     return (
       <div class={`run${props.fill ? " filling" : ""}${detail ? " split" : ""}`} data-address={address} data-status={model.run?.status ?? ""}>
-        <Header address={address} run={model.run} definition={this.followed.definition} workers={model.graph.nodes.length} now={now} live={props.source.live} there={there}
+        <Header address={address} run={model.run} definition={this.followed.definition} stale={model.graph.nodes.some((node) => node.stale)} workers={model.graph.nodes.length} now={now} live={props.source.live} there={there}
           act={(what) => this.act(what)} onEdit={props.onEdit && !model.run ? () => props.onEdit?.(address) : null} />
         {props.source.note && <p class="note">{props.source.note}</p>}
         {refused && <p class="problem" role="alert">{plain(refused.message)} {plain(refused.hint)}</p>}
@@ -204,7 +204,7 @@ export class RunView extends Component<RunViewProps, State> {
         <div class="panes">
           <div class="pane">
             <div class="tabs" role="tablist">
-              {(["graph", "gantt"] as const).map((name) => (
+              {(this.followed.definition ? (["graph"] as const) : (["graph", "gantt"] as const)).map((name) => (
                 <button type="button" role="tab" aria-selected={shown === name} onClick={() => this.setState({ shown: name })}>
                   {name === "graph" ? "Graph" : "Timeline"}
                 </button>
