@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -87,6 +88,21 @@ def test_a_stop_ends_the_kernel_and_keeps_what_has_run(waiting: Notebook) -> Non
     assert json.loads((waiting.folder / "run" / "report" / ".progress.json").read_text()) == {
         "attempt": 1, "fraction": 0.5, "text": "cell 2 of 2"}  # fmt: skip
     assert list(waiting.temporary.iterdir()) == []
+
+
+def test_what_a_killed_runner_left_for_its_kernel_is_taken_away_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for name in (f"wattle-kernel-{gone.pid}-x", f"wattle-kernel-{os.getpid()}-y", "wattle-kernel-other-z"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kernel.json-1").touch()
+    made = notebook_runner._private_folder(short=False)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"wattle-kernel-{os.getpid()}-y", "wattle-kernel-other-z", os.path.basename(made)}  # fmt: skip
+    assert os.stat(made).st_mode & 0o777 == 0o700
 
 
 def test_a_kernel_that_dies_is_told_with_its_cell_and_its_signal(waiting: Notebook) -> None:

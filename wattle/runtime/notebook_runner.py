@@ -33,6 +33,7 @@ from wattle.core.errors import WattleError
 from wattle.runtime import notebook_cells
 from wattle.runtime.cell_values import CannotKeep
 from wattle.runtime.environment import CouldNotStart, kernel_file, kernel_interpreter
+from wattle.runtime.supervisor import processes
 from wattle.sdk import worker_here
 
 try:
@@ -210,6 +211,17 @@ def _has_ipykernel(python: str) -> bool:
 # --- running it ---------------------------------------------------------------------------------------------------
 
 
+def _private_folder(*, short: bool) -> str:
+    """A folder for the kernel's connection, with what killed runners have left beside it taken away."""
+    folder = "/tmp" if short and len(tempfile.gettempdir()) > LONGEST_FOLDER else tempfile.gettempdir()  # noqa: S108
+    for left in Path(folder).glob("wattle-kernel-*-*") if os.name == "posix" else ():
+        pid = left.name.split("-")[2]
+        with contextlib.suppress(OSError):
+            if pid.isdecimal() and left.stat().st_uid == os.getuid() and not processes.alive(int(pid), 0):
+                shutil.rmtree(left)
+    return tempfile.mkdtemp(prefix=f"wattle-kernel-{os.getpid()}-", dir=folder)
+
+
 class _Client(NotebookClient):
     """Says aloud what cells print."""
 
@@ -231,8 +243,7 @@ class _Execution:
         self._copy = Path(copy)
         ours = "ipykernel_launcher" in choice.argv
         sockets = ours and os.name == "posix"
-        short = sockets and len(tempfile.gettempdir()) > LONGEST_FOLDER
-        self._place = tempfile.mkdtemp(prefix="wattle-kernel-", dir="/tmp" if short else None)  # noqa: S108  0700
+        self._place = _private_folder(short=sockets)
         self._kernel = AsyncKernelManager(kernel_name=choice.display_name, kernel_spec_manager=_One(choice),
                                           transport="ipc" if sockets else "tcp",
                                           connection_file=os.path.join(self._place, "kernel.json"))  # fmt: skip
