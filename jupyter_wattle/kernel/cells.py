@@ -60,6 +60,8 @@ def workflow(session: KernelSession, cell: str) -> Any:
         fields = {"document": {**document, "workers": found.workers}, "source": here.source, "base_dir": here.folder}
     saved = session.ask("write", "create_workflow", **fields, name=args.name, replace=args.replace)
     part.begun = True
+    if part.waiting:
+        define(session, saved["name"], [])
     for warning in saved["warnings"]:
         session.line(f"{session.style.paint('warning', 'warn')}  {warning}")
     return verbs.started(session, saved["name"]) if args.run else flow_of(session, saved["name"])
@@ -199,12 +201,15 @@ def define(session: KernelSession, flow: str, new: list[dict[str, Any]]) -> tupl
 def _document(session: KernelSession, flow: str, stored: Mapping[str, Any], part: Part,
               coming: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, list[str]]]:  # fmt: skip
     here = session.desk.here
-    empty = {"name": flow, "working_dir": here.folder, "workers": []}
-    base: dict[str, Any] = {**(stored["document"] if stored else empty)}
+    base: dict[str, Any] = {"name": flow, "working_dir": here.folder, "workers": []}
     _refuse_foreign(stored, here.source, flow)
+    present: list[dict[str, Any]] = stored["document"]["workers"] if stored else []
     if not part.begun and stored and stored["source"] == here.source:
-        base["working_dir"] = here.folder  # the notebook may have been moved
-    found = merged(base["workers"], coming, drop="" if part.begun else here.source)
+        # All but the workers of others is of this notebook: of cells that come again, or are no more.
+        present = [made for made in present if made.get("owner")]
+    elif stored:
+        base = stored["document"]
+    found = merged(present, coming, drop="" if part.begun else here.source)
     return {**base, "workers": found.workers}, found.waiting
 
 

@@ -220,6 +220,20 @@ def test_a_workflow_cell_leaves_what_worker_cells_have_defined(cell: Run, place:
     assert set(workers(place, "mixed")) == {"fetch"}
 
 
+def test_a_workflow_cell_brings_in_who_waited_for_it(cell: Run, place: Terminal) -> None:
+    assert "waits for fetch" in cell(CLEAN.format(flow="late")).text
+    cell("%%wattle workflow late\nworkers: {fetch: {script: 'echo b a > $WATTLE_OUTPUT_RAW', outputs: [raw.txt]}}\n")
+    assert set(workers(place, "late")) == {"fetch", "clean"}
+
+
+def test_what_a_workflow_cell_said_is_gone_with_it(cell: Run, place: Terminal) -> None:
+    cell("%%wattle workflow without\non_failure: continue\nworkers: {old: {script: 'true'}}\n")
+    cell("%unload_ext wattle\n%load_ext wattle")
+    cell("%%wattle worker without/new\npass\n")
+    assert set(workers(place, "without")) == {"new"}
+    assert "on_failure" not in place.ask("show", "without")["document"]
+
+
 def test_a_cell_runs_alone_in_the_background(cell: Run) -> None:
     cell("x = 20")
     ran = cell("%%wattle run --name alone --push x --out y\nprint('at work')\ny = x + 1\n")
