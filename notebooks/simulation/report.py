@@ -44,6 +44,7 @@ text = f"""# A pole on a cart, balanced over live edges
 | rate | {timing["achieved_hz"]:.2f} Hz of {timing["asked_hz"]:g} asked |
 | from a state to the force that answers it | {trip} |
 | states that were answered | {timing["answered"]} of {timing["published"]} |
+| times that the pole was held, for want of an answer | {timing["held"]} |
 | largest angle after the push | {max(abs(row["angle"]) for row in after):.3f} rad |
 | upright again | {recovered:.2f} s after the push |
 | angle at the end | {rows[-1]["angle"]:+.5f} rad |

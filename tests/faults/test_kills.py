@@ -19,5 +19,6 @@ def test_a_run_ends_truthfully_by_itself_after_kill_9(tmp_path: Path, target: st
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_live_edges_and_batch_work_and_those_who_follow_outlive_twenty_routers(tmp_path: Path) -> None:
     assert routers.play(tmp_path, seed=1, kills=19) == [], "the twentieth dies as the engine ends"
