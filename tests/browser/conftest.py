@@ -35,14 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """JupyterLab, Notebook 7 and Wattle's page in one server."""
+    """JupyterLab, Notebook 7 and Wattle's page in one server, below a path as a hub has it."""
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine: apt-get install chromium")
     folder = tmp_path_factory.mktemp("server")
     if LABEXTENSION.exists():
         install_labextension(folder)
     begun = Server(folder, "lab", "--LabApp.news_url=", "--LabApp.check_for_updates_class="
-                   "jupyterlab.NeverCheckForUpdate", environment=OURS_FIRST)  # fmt: skip
+                   "jupyterlab.NeverCheckForUpdate", "--ServerApp.base_url=/user/a@b/", environment=OURS_FIRST)  # fmt: skip
     begun.ready()
     yield begun
     begun.end()

@@ -177,6 +177,16 @@ def test_the_page_follows_on_one_connection(page: Page, server: Server) -> None:
     node(page, "b", "completed").wait_for()
 
 
+def test_where_a_proxy_holds_streams_back_the_page_asks_again_and_again(page: Page, server: Server) -> None:
+    folder = begin(server, "held", {"one": gate(before="echo begun"), "two": {"command": "true", "needs": ["one"]}})
+    page.route(lambda url: "/stream?" in url and "poll=" not in url, lambda _route: None)
+    open_run(page, server, "held@1/one")
+    node(page, "one", "running").wait_for()
+    page.locator(".log .line", has_text="begun").wait_for()
+    (folder / "gate").touch()
+    node(page, "two", "completed").wait_for()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_states_can_be_told_from_the_paper_in_both_themes(page: Page, server: Server, scheme: Any) -> None:
     page.emulate_media(color_scheme=scheme)
