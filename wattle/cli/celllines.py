@@ -139,7 +139,7 @@ def options_of(cell: str, look: Look, parser: Parser) -> tuple[list[str], dict[s
             values = words_of(value, look)
             words += [known[key]] if values in (["true"], []) else [f"{known[key]}={given}" for given in values]
         else:
-            keys[found[1]] = _yaml(expanded(value, look), number + 1)
+            keys[found[1]] = _yaml(expanded(f"{found[1]}: {value}", look), number + 1)[found[1]]
         lines[number] = TAKEN
     return words, keys, "\n".join(lines)
 
