@@ -30,6 +30,12 @@ def test_a_chain_is_one_line() -> None:
     assert drawn("a>b b>c") == " ✔ a ─ ✔ b ─ ✔ c"
 
 
+def test_what_is_stale_says_so() -> None:
+    found = reply([("a", "b")])
+    found["nodes"][1] |= {"stale": True, "instances": 3}
+    assert graph(found, style()) == " ✔ a ─ ✔ b ×3, stale"
+
+
 def test_a_fan_opens_and_closes() -> None:
     assert drawn("a>b a>c b>d c>d").split("\n") == [" ✔ a ─┬─ ✔ b ─┬─ ✔ d", "      ╰─ ✔ c ─╯"]
 

@@ -191,7 +191,7 @@ def assign_lanes(nets: Sequence[Net]) -> bool:
 
 def _label(node: Mapping[str, Any], style: Style) -> str:
     count = f" {style.char('×', 'x')}{node['instances']}" if node["instances"] > 1 else ""
-    return clip(node["name"], LABEL) + count
+    return clip(node["name"], LABEL) + count + ", stale" * bool(node.get("stale"))
 
 
 def _listed(reply: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], style: Style) -> str:
