@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.terminal import Terminal
 
+# The programs that tests start import the same sources hundreds of times: compiled once, wherever somebody forbids it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Most tests need no bus, and a router for each of their coordinators takes time; those that do switch it on.
 os.environ.setdefault("WATTLE_ZENOH_ENABLED", "false")
 
