@@ -9,6 +9,7 @@ second leave a kernel, the last one always; when a run has ended its output is s
 
 from __future__ import annotations
 
+import queue
 import sys
 import threading
 import time
@@ -157,7 +158,7 @@ class Views:
             while session is not None and not self._over.is_set():
                 try:
                     with self.desk.another(session) as client:
-                        self._watch(client, run, display_id, widget)
+                        self._watch(session, client, run, display_id, widget)
                     return
                 except Unreachable:
                     self._over.wait(AGAIN_SECONDS)
@@ -166,19 +167,28 @@ class Views:
         finally:
             self._following.pop(display_id, None)
 
-    def _watch(self, client: Client, run: Run, display_id: str, widget: Any) -> None:
-        """Changes as far as the page does not get them itself, then the settled view."""
+    def _watch(self, session: KernelSession, client: Client, run: Run, display_id: str, widget: Any) -> None:
+        """Changes as far as the page does not get them itself, the last of many too; then the settled view."""
         own = not self.desk.here.served or widget is not None
-        last = time.monotonic()
-        for _, change in client.stream("watch_run", workflow=run.address):
-            if self._over.is_set():
-                return
-            if change["run"]["status"] in FINAL:
-                break
-            if own and time.monotonic() - last >= (PACE if widget is not None else UNSERVED_PACE):
-                last = time.monotonic()
+        pace = PACE if widget is not None else UNSERVED_PACE
+        steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=_read, args=(self.desk, session, run.address, steps), daemon=True).start()
+        last, dirty = time.monotonic(), False
+        while not self._over.is_set():
+            left = last + pace - time.monotonic()
+            if dirty and left <= 0:
                 self._update(client, run, display_id, widget)
-        self._update(client, run, display_id, None)
+                last, dirty = time.monotonic(), False
+            try:
+                step = steps.get(timeout=max(0.0, left) if dirty else AGAIN_SECONDS)
+            except queue.Empty:
+                continue
+            if isinstance(step, WattleError):
+                raise step
+            if step is None or step["run"]["status"] in FINAL:
+                self._update(client, run, display_id, None)
+                return
+            dirty = own
 
     def _update(self, client: Client, run: Run, display_id: str, widget: Any) -> None:
         bundle = self.run_bundle(run, client, client.ask("list_workers", workflow=run.address))
@@ -210,6 +220,7 @@ class Views:
 
         def take(change: Mapping[str, Any] | None) -> None:
             if change is None and line.seen_to_the_end and not line.was_over:
+                line.stop()
                 line.replace(self.run_bundle(run, run.client, run.detail))
                 self._shown = run, self.desk.here.cell
             else:
@@ -242,23 +253,40 @@ class _Line:
         self._style = style
         self._board = Board()
         self._id = ""
-        self._last = 0.0
         self._said = ""
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._ticking: threading.Thread | None = None
         self.was_over = False
         """There was nothing to wait for: nothing is said."""
 
     def take(self, change: Mapping[str, Any] | None) -> None:
-        """Note a change and show it, five times a second at most; None is the end."""
-        now = time.monotonic()
-        if change is not None:
+        """Note a change; None is the end. A thread shows the present five times a second, so that time goes on."""
+        if change is None:
+            self.stop()
+            if self._board.run and not self.was_over:
+                self.end(self._ended())
+            return
+        with self._lock:
             self.was_over = self.was_over or (not self._board.run and change["run"]["status"] in FINAL)
             self._board.take(change)
-            if change["run"]["status"] in FINAL or now - self._last < 2 * PACE:
+        if self._ticking is None and not self.was_over:
+            self._ticking = threading.Thread(target=self._tick, name="wattle-line", daemon=True)
+            self._ticking.start()
+
+    def stop(self) -> None:
+        """The line goes on no longer."""
+        self._over.set()
+        if self._ticking is not None:
+            self._ticking.join()
+
+    def _tick(self) -> None:
+        while True:
+            with self._lock:
+                text = self._text()
+            self.say(text)
+            if self._over.wait(2 * PACE):
                 return
-            self._last = now
-            self.say(self._text())
-        elif self._board.run and not self.was_over:
-            self.end(self._ended())
 
     @property
     def seen_to_the_end(self) -> bool:
@@ -305,6 +333,17 @@ class _TerminalLine(_Line):
     def end(self, text: str) -> None:
         """The last word stays."""
         self.say(text + "\n")
+
+
+def _read(desk: Desk, session: KernelSession, address: str, steps: queue.SimpleQueue[Any]) -> None:
+    """In a thread: the changes of a run, then None, or the error that ended them."""
+    try:
+        with desk.another(session) as client:
+            for _, change in client.stream("watch_run", workflow=address):
+                steps.put(change)
+        steps.put(None)
+    except WattleError as error:
+        steps.put(error)
 
 
 def _publish(bundle: Bundle, display_id: str = "", *, update: bool = False) -> None:

@@ -179,3 +179,13 @@ def test_a_run_of_a_cell_is_a_log_under_the_number_of_its_cell(kernel: Kernel) -
     number = int(kernel.run("get_ipython().displayhook.exec_result.execution_count").shown[0]["text/plain"])
     shown = kernel.run("%%wattle run\nprint('at work')").shown[0][MIME]
     assert (shown["kind"], shown["worker"], shown["address"]) == ("logs", "cell", f"cell-{number + 1}@1")
+
+
+def test_the_last_change_before_a_long_rest_is_shown(kernel: Kernel, place: Terminal) -> None:
+    """Where no server tells the page, the kernel does, and what came within the pace is not lost."""
+    (place.folder / "rest.yaml").write_text(
+        "name: rest\nworkers: {a: {script: 'true'}, b: {script: 'until [ -e rested ]; do sleep 0.02; done', needs: [a]}}\n")
+    display = kernel.run("%wattle run rest.yaml").displays[0]
+    kernel.update_of(display, lambda data: [node["status"] for node in data[MIME]["snapshot"]["graph"]["nodes"]] == ["completed", "running"])
+    (place.folder / "rested").touch()
+    kernel.update_of(display, lambda data: data[MIME]["snapshot"]["run"]["status"] == "completed")
