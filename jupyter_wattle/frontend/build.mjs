@@ -27,7 +27,13 @@ const styles = {
   name: "styles",
   setup(build) {
     build.onLoad({ filter: /\.css$/ }, async ({ path }) => {
-      const made = await esbuild.build({ entryPoints: [path], minify: true, write: false, charset: "utf8", target: "es2022" });
+      const made = await esbuild.build({
+        entryPoints: [path],
+        minify: true,
+        write: false,
+        charset: "utf8",
+        target: "es2022",
+      });
       return { contents: made.outputFiles[0].text.trimEnd(), loader: "text" };
     });
   },
@@ -46,7 +52,8 @@ if (process.argv.includes("--tests")) await test();
 else if (process.argv.includes("--watch")) await (await esbuild.context({ ...product, logLevel: "info" })).watch();
 else {
   await esbuild.build(product);
-  for (const name of ["page.css", "wattle.svg"]) copyFileSync(join(here, "src/host", name), join(here, "../static", name));
+  for (const name of ["page.css", "wattle.svg"])
+    copyFileSync(join(here, "src/host", name), join(here, "../static", name));
   await buildLab(join(here, "../labextension"));
 }
 
@@ -73,8 +80,12 @@ async function buildLab(place) {
   const jupyterlab = { extension: true, mimeExtension: true, _build: build };
   const json = (value) => `${JSON.stringify(value, null, 2)}\n`;
   writeFileSync(join(place, "package.json"), json({ name, version, description, license, jupyterlab }));
-  const uninstallInstructions = "Use your Python package manager (pip, conda, …) to uninstall the package jupyter-wattle";
-  writeFileSync(join(place, "install.json"), json({ packageManager: "python", packageName: "jupyter-wattle", uninstallInstructions }));
+  const uninstallInstructions =
+    "Use your Python package manager (pip, conda, …) to uninstall the package jupyter-wattle";
+  writeFileSync(
+    join(place, "install.json"),
+    json({ packageManager: "python", packageName: "jupyter-wattle", uninstallInstructions }),
+  );
 }
 
 /** Bundle each test for Node and run them all. */
@@ -91,7 +102,11 @@ async function test() {
     sourcemap: "inline",
   });
   const built = readdirSync(place).filter((name) => name.endsWith(".mjs"));
-  const ended = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...built.map((name) => join(place, name))], { stdio: "inherit" });
+  const ended = spawnSync(
+    process.execPath,
+    ["--enable-source-maps", "--test", ...built.map((name) => join(place, name))],
+    { stdio: "inherit" },
+  );
   rmSync(place, { recursive: true });
   process.exitCode = ended.status ?? 1;
 }

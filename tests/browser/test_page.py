@@ -162,6 +162,9 @@ def test_a_log_of_a_million_lines_is_read_from_both_ends_with_few_elements(page:
     assert rows.count() < 120
     page.locator(".log input[type=search]").fill("line 998100")
     page.locator(".log mark", has_text="line 998100").wait_for()
+    page.locator(".log input[type=search]").fill("line 500000")
+    page.locator(".log button", has_text="look in").click()
+    page.locator(".log mark", has_text="line 500000").wait_for()
     assert rows.count() < 120
 
 

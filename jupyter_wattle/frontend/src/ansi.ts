@@ -113,7 +113,13 @@ function extended(numbers: number[]): [string, number] {
   if (numbers[0] !== 5) return ["", numbers.length];
   const index = byte(numbers[1]);
   if (index < 16) return [String(index), 2];
-  if (index >= 232) return [`rgb(${Array(3).fill(8 + (index - 232) * 10).join(", ")})`, 2];
+  if (index >= 232)
+    return [
+      `rgb(${Array(3)
+        .fill(8 + (index - 232) * 10)
+        .join(", ")})`,
+      2,
+    ];
   const level = (value: number) => (value ? 55 + value * 40 : 0);
   const cube = index - 16;
   const parts = [Math.floor(cube / 36), Math.floor(cube / 6) % 6, cube % 6].map(level);

@@ -321,7 +321,15 @@ interface Asked {
   stop_worker: [{ workflow: string; worker: string }, RunDetail];
   restart_worker: [{ workflow: string; worker: string; key?: string }, RunDetail];
   read_logs: [
-    { workflow: string; worker: string; stream?: string; attempt?: number; offset?: number; limit?: number; tail?: number },
+    {
+      workflow: string;
+      worker: string;
+      stream?: string;
+      attempt?: number;
+      offset?: number;
+      limit?: number;
+      tail?: number;
+    },
     LogChunks,
   ];
   list_outputs: [{ workflow: string; worker: string }, OutputList];

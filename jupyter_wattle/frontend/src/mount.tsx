@@ -110,7 +110,12 @@ export function mountRun(element: HTMLElement, baseUrl: string, token: string, a
 }
 
 /** Show the runs of a server in a narrow place. */
-export function mountPanel(element: HTMLElement, baseUrl: string, token: string, onOpen: (address: string) => void): () => void {
+export function mountPanel(
+  element: HTMLElement,
+  baseUrl: string,
+  token: string,
+  onOpen: (address: string) => void,
+): () => void {
   const root = makeRoot(element, true);
   root.show(<Panel source={restSource(baseUrl, token)} onOpen={onOpen} />);
   return root.end;
@@ -122,7 +127,9 @@ export async function choose(baseUrl: string, token: string, storeId: string): P
   try {
     const health = await source.health();
     if (!storeId || health.store_id === storeId) return source;
-    return new SnapshotSource(`This is how it stood when it was saved: this server keeps other runs (its state root is ${health.home}).`);
+    return new SnapshotSource(
+      `This is how it stood when it was saved: this server keeps other runs (its state root is ${health.home}).`,
+    );
   } catch (error) {
     const why = error instanceof Refusal ? error.message : "";
     return new SnapshotSource(`This is how it stood when it was saved. ${why}`);

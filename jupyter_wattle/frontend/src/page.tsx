@@ -35,7 +35,10 @@ function decode(text: string): string {
   }
 }
 
-class Page extends Component<{ source: Source; baseUrl: string; version: string }, { route: Route; health: Health | null }> {
+class Page extends Component<
+  { source: Source; baseUrl: string; version: string },
+  { route: Route; health: Health | null }
+> {
   override state = { route: routeOf(location.hash), health: null as Health | null };
   private readonly turned = () => this.setState({ route: routeOf(location.hash) });
 
@@ -56,24 +59,41 @@ class Page extends Component<{ source: Source; baseUrl: string; version: string 
     location.hash = encode(worker ? `${address}/${worker}` : address);
   };
 
-  override render({ source, baseUrl, version }: { source: Source; baseUrl: string; version: string }, { route, health }: { route: Route; health: Health | null }) {
+  override render(
+    { source, baseUrl, version }: { source: Source; baseUrl: string; version: string },
+    { route, health }: { route: Route; health: Health | null },
+  ) {
     const here = (kind: string) => (route.kind === kind ? "page" : undefined);
     return (
       <div class="page">
         <header class="top">
-          <a class="brand" href="#"><Sprig /> Wattle</a>
+          <a class="brand" href="#">
+            <Sprig /> Wattle
+          </a>
           <nav aria-label="Views">
-            <a href="#" aria-current={here("workflows")}>Workflows</a>
-            <a href="#?runs" aria-current={here("runs")}>Runs</a>
-            <a href="#?new" aria-current={route.kind === "form" && !route.address ? "page" : undefined}>New</a>
+            <a href="#" aria-current={here("workflows")}>
+              Workflows
+            </a>
+            <a href="#?runs" aria-current={here("runs")}>
+              Runs
+            </a>
+            <a href="#?new" aria-current={route.kind === "form" && !route.address ? "page" : undefined}>
+              New
+            </a>
           </nav>
           <span class="spring" />
-          <span class="dim">{health ? `${version} · ${health.rank} on process ${health.pid} · ${plural(health.unfinished_runs, "unfinished run")}` : version}</span>
+          <span class="dim">
+            {health
+              ? `${version} · ${health.rank} on process ${health.pid} · ${plural(health.unfinished_runs, "unfinished run")}`
+              : version}
+          </span>
           <a href={`${baseUrl}api/wattle/docs`}>API</a>
           <a href={`${baseUrl}api/wattle/metrics`}>metrics</a>
         </header>
         <main class="content">
-          {route.kind === "run" ? this.run(route) : route.kind === "form" ? (
+          {route.kind === "run" ? (
+            this.run(route)
+          ) : route.kind === "form" ? (
             <Form key={route.address} source={source} workflow={route.address} fill onSaved={this.open} />
           ) : (
             <div class="sheet">

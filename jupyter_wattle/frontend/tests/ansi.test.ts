@@ -24,7 +24,8 @@ test("256 and true colours are colours, and inverse turns them around", () => {
 
 test("a colour cannot be anything but a colour", () => {
   for (const evil of ["\x1b[38;2;url(x);0;0mx", "\x1b[38;5mx", "\x1b[999;-1mx", "\x1b[38mx"])
-    for (const span of spans(evil)) assert.match(`${span.color ?? ""}${span.background ?? ""}`, /^(rgb\(\d+, \d+, \d+\))?$/);
+    for (const span of spans(evil))
+      assert.match(`${span.color ?? ""}${span.background ?? ""}`, /^(rgb\(\d+, \d+, \d+\))?$/);
 });
 
 test("markup stays text", () => {

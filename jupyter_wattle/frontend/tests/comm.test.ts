@@ -30,7 +30,13 @@ test("an answer goes to whoever asked, and a refusal is one", async () => {
   const model = new FakeModel();
   const source = new CommSource(model, "etl@1");
   const [good, bad] = [source.ask("get_health", {}), source.ask("stop_workflow", { workflow: "etl@1" })];
-  assert.deepEqual(model.sent.map(({ call, id }) => [call, id]), [["get_health", 1], ["stop_workflow", 2]]);
+  assert.deepEqual(
+    model.sent.map(({ call, id }) => [call, id]),
+    [
+      ["get_health", 1],
+      ["stop_workflow", 2],
+    ],
+  );
   model.tell("msg:custom", { id: 2, reply: null, error: { code: "conflict", message: "It has ended.", hint: "" } });
   model.tell("msg:custom", { id: 1, reply: { ready: true }, error: null });
   assert.deepEqual(await good, { ready: true });
@@ -40,9 +46,17 @@ test("an answer goes to whoever asked, and a refusal is one", async () => {
 test("the kernel's pictures are changes of the run", () => {
   const model = new FakeModel();
   const seen: unknown[] = [];
-  const state = (status: "running" | "completed") => ({ seq: 1, snapshot: { run: { ...summary(status), ...change([worker("a", status)]) } } });
+  const state = (status: "running" | "completed") => ({
+    seq: 1,
+    snapshot: { run: { ...summary(status), ...change([worker("a", status)]) } },
+  });
   model.values["state"] = state("running");
-  const follower: Follower = { place: () => "", message: (data) => seen.push((data as { workers: { status: string }[] }).workers[0]?.status), ended: () => undefined, failed: () => undefined };
+  const follower: Follower = {
+    place: () => "",
+    message: (data) => seen.push((data as { workers: { status: string }[] }).workers[0]?.status),
+    ended: () => undefined,
+    failed: () => undefined,
+  };
   const leave = new CommSource(model, "etl@1").follow("run:etl@1", follower);
   model.values["state"] = state("completed");
   model.tell("change:state", null);
@@ -58,11 +72,27 @@ test("a log is read from its tail on, through the next attempt, to its end", asy
     const number = request.attempt ?? attempt;
     const text = files.get(String(number)) ?? "";
     const from = request.offset ?? (request.tail === 0 ? text.length : 0);
-    const chunk = { stream: "stdout", attempt: number, from_offset: from, to_offset: text.length, text: text.slice(from) } as LogChunk;
-    return { chunks: from < text.length ? [chunk] : [], attempt: number, sizes: { stdout: text.length }, complete: ended || number < attempt };
+    const chunk = {
+      stream: "stdout",
+      attempt: number,
+      from_offset: from,
+      to_offset: text.length,
+      text: text.slice(from),
+    } as LogChunk;
+    return {
+      chunks: from < text.length ? [chunk] : [],
+      attempt: number,
+      sizes: { stdout: text.length },
+      complete: ended || number < attempt,
+    };
   };
   const seen: string[] = [];
-  const reader = new LogReader(read, { place: () => "", message: (data) => seen.push((data as LogChunk).text ?? ""), ended: () => undefined, failed: () => undefined });
+  const reader = new LogReader(read, {
+    place: () => "",
+    message: (data) => seen.push((data as LogChunk).text ?? ""),
+    ended: () => undefined,
+    failed: () => undefined,
+  });
   assert.equal(await reader.step(), true);
   files.set("1", "one\ntwo\nthree\n");
   attempt = 2;

@@ -11,7 +11,10 @@ Traceback (most recent call last):
     raise KeyError(key)
 KeyError: "['pricee'] not in index"
 `;
-  assert.deepEqual(lastWords(log, "clean"), ["clean, line 3:  table = pd.read_csv(raw)[cols]", `KeyError: "['pricee'] not in index"`]);
+  assert.deepEqual(lastWords(log, "clean"), [
+    "clean, line 3:  table = pd.read_csv(raw)[cols]",
+    `KeyError: "['pricee'] not in index"`,
+  ]);
 });
 
 test("without a traceback the last lines are shown, without their colours", () => {

@@ -7,7 +7,10 @@ const names = (prefix: string, many: number) => Array.from({ length: many }, (_,
 
 test("a graph that is small enough is drawn box by box, where the server put them", () => {
   const made = plan(graph([["a"], ["b", "c"]], ["a>b", "a>c"]));
-  assert.deepEqual(made.boxes.map((box) => box.key), ["a", "b", "c"]);
+  assert.deepEqual(
+    made.boxes.map((box) => box.key),
+    ["a", "b", "c"],
+  );
   assert.equal(made.folded, false);
   assert.equal(made.lines.length, 2);
   assert.ok((made.boxOf.get("c")?.y ?? 0) > (made.boxOf.get("b")?.y ?? 0));
@@ -15,8 +18,13 @@ test("a graph that is small enough is drawn box by box, where the server put the
 
 test("large levels are folded, small ones stay, and every node is in exactly one box", () => {
   const wide = names("w", 1000);
-  const made = plan(graph([["a"], wide, ["z"]], [...wide.map((name) => `a>${name}`), ...wide.map((name) => `${name}>z`)]));
-  assert.deepEqual(made.boxes.map((box) => box.nodes.length), [1, 1000, 1]);
+  const made = plan(
+    graph([["a"], wide, ["z"]], [...wide.map((name) => `a>${name}`), ...wide.map((name) => `${name}>z`)]),
+  );
+  assert.deepEqual(
+    made.boxes.map((box) => box.nodes.length),
+    [1, 1000, 1],
+  );
   assert.equal(made.boxes[1]?.label, "level 2");
   assert.equal(made.lines.length, 2);
   assert.deepEqual(new Set(made.boxes.flatMap((box) => box.nodes)).size, 1002);
@@ -24,11 +32,19 @@ test("large levels are folded, small ones stay, and every node is in exactly one
 
 test("thousands of levels, and thousands that nothing joins, are few boxes", () => {
   const chain = names("c", 5000);
-  const long = plan(graph(chain.map((name) => [name]), chain.slice(1).map((name, at) => `c${at}>${name}`)));
+  const long = plan(
+    graph(
+      chain.map((name) => [name]),
+      chain.slice(1).map((name, at) => `c${at}>${name}`),
+    ),
+  );
   assert.ok(long.boxes.length < 200, String(long.boxes.length));
   assert.equal(long.boxes[0]?.label.startsWith("levels 1 to "), true);
   const lone = plan(graph([names("l", 5000)], []));
-  assert.deepEqual(lone.boxes.map((box) => box.label), ["all workers"]);
+  assert.deepEqual(
+    lone.boxes.map((box) => box.label),
+    ["all workers"],
+  );
 });
 
 test("a way back runs below the boxes that it passes", () => {

@@ -5,7 +5,22 @@ import { LogModel, decoded, TEXT_ROOM } from "../src/model/log";
 
 function chunk(from: number, text: string, more: Partial<LogChunk> = {}): LogChunk {
   const size = new TextEncoder().encode(text).length;
-  return { worker: "a", attempt: 1, stream: "stdout", from_offset: from, to_offset: from + size, text, base64: null, skipped: 0, position: "", end: "", reason: "", code: null, signal: null, ...more };
+  return {
+    worker: "a",
+    attempt: 1,
+    stream: "stdout",
+    from_offset: from,
+    to_offset: from + size,
+    text,
+    base64: null,
+    skipped: 0,
+    position: "",
+    end: "",
+    reason: "",
+    code: null,
+    signal: null,
+    ...more,
+  };
 }
 
 const all = (log: LogModel) => Array.from({ length: log.rows }, (_, at) => log.row(at)?.text);
@@ -22,7 +37,13 @@ test("what was seen already is not shown twice, and what is missing is a gap", (
   const log = new LogModel();
   log.append(chunk(100, "tail\n"));
   log.append(chunk(100, "tail\n"));
-  assert.deepEqual(log.pieces.map((piece) => [piece.kind, piece.from, piece.to]), [["gap", 0, 100], ["text", 100, 105]]);
+  assert.deepEqual(
+    log.pieces.map((piece) => [piece.kind, piece.from, piece.to]),
+    [
+      ["gap", 0, 100],
+      ["text", 100, 105],
+    ],
+  );
 });
 
 test("of a chunk that was seen in part only the rest is shown", () => {
@@ -39,7 +60,14 @@ test("a range fills the end of a gap from a whole line on, and the rest stays a 
   const gap = log.pieces[0];
   assert.ok(gap);
   log.fill(gap, chunk(90, "rt\nübers\n"));
-  assert.deepEqual(log.pieces.map((piece) => [piece.kind, piece.from, piece.to]), [["gap", 0, 93], ["text", 93, 100], ["text", 100, 105]]);
+  assert.deepEqual(
+    log.pieces.map((piece) => [piece.kind, piece.from, piece.to]),
+    [
+      ["gap", 0, 93],
+      ["text", 93, 100],
+      ["text", 100, 105],
+    ],
+  );
   assert.deepEqual(all(log), ["", "übers", "tail"]);
   const rest = log.pieces[0];
   assert.ok(rest);
@@ -61,7 +89,10 @@ test("the next attempt is marked", () => {
   const log = new LogModel();
   log.append(chunk(0, "first\n"));
   log.append(chunk(0, "second\n", { attempt: 2 }));
-  assert.deepEqual(log.pieces.map((piece) => piece.kind), ["text", "attempt", "text"]);
+  assert.deepEqual(
+    log.pieces.map((piece) => piece.kind),
+    ["text", "attempt", "text"],
+  );
 });
 
 test("bytes that are no text are shown as such; Latin-1 is text", () => {

@@ -7,7 +7,12 @@ import { change, graph, worker } from "./replies";
 function model(): RunModel {
   const made = new RunModel();
   made.setGraph(graph([["a"], ["t"], ["z"]], ["a>t", "t>z"]));
-  made.apply(change([worker("a"), worker("t.1", "created", { group: "t" }), worker("t.2", "created", { group: "t" }), worker("z")], { first: true }));
+  made.apply(
+    change(
+      [worker("a"), worker("t.1", "created", { group: "t" }), worker("t.2", "created", { group: "t" }), worker("z")],
+      { first: true },
+    ),
+  );
   return made;
 }
 

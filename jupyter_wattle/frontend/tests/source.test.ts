@@ -23,7 +23,11 @@ test("a path is filled in and encoded, and the rest goes beside it", () => {
 
 test("a stream is asked for in the server's order, each topic from its own place", () => {
   const at = (...places: string[]) => new Set(places.map((place) => ({ place: () => place }) as Follower));
-  const topics = new Map([["run:etl@1", at("9", "")], ["log:etl@1/a", at("1.5.0")], ["events", at("77")]]);
+  const topics = new Map([
+    ["run:etl@1", at("9", "")],
+    ["log:etl@1/a", at("1.5.0")],
+    ["events", at("77")],
+  ]);
   const query = queryOf(["run:etl@1", "log:etl@1/a", "events"], topics);
   assert.equal(query.get("runs"), "etl@1");
   assert.equal(query.get("logs"), "etl@1/a");

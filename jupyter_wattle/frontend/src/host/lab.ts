@@ -30,7 +30,10 @@ let scope: Scope = {};
 /** The page's configuration, as every Jupyter front end has it. */
 export function setting(name: string): string {
   try {
-    const data = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "{}") as Record<string, unknown>;
+    const data = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "{}") as Record<
+      string,
+      unknown
+    >;
     return typeof data[name] === "string" ? data[name] : "";
   } catch {
     return "";

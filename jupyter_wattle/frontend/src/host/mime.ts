@@ -1,5 +1,5 @@
-/* The renderer of `application/vnd.wattle.run+json`: a saved picture at once, and what is true now as soon as the server
-   says so, with a kernel or without. */
+/* The renderer of `application/vnd.wattle.run+json`: a saved picture at once, and what is true now as soon as the
+   server says so, with a kernel or without. */
 
 import type { Bundle } from "../mount";
 import type { LuminoWidget, WidgetClass } from "./lab";
@@ -27,7 +27,8 @@ export function makeMime(Widget: WidgetClass): unknown {
       if (this.view) return this.view.update(this.bundle);
       try {
         const { mountSaved } = await wattle();
-        if (!this.isDisposed && !this.view) this.view = mountSaved(this.node, setting("baseUrl") || "/", setting("token"), this.bundle);
+        if (!this.isDisposed && !this.view)
+          this.view = mountSaved(this.node, setting("baseUrl") || "/", setting("token"), this.bundle);
       } catch {
         this.node.textContent = "Wattle's view could not be loaded from this server.";
       }
@@ -42,7 +43,12 @@ export function makeMime(Widget: WidgetClass): unknown {
   return {
     id: "jupyter-wattle:mime",
     description: "Shows runs of Wattle's workflows in notebooks.",
-    rendererFactory: { safe: true, mimeTypes: [MIME], defaultRank: 0, createRenderer: (): LuminoWidget => new Renderer() },
+    rendererFactory: {
+      safe: true,
+      mimeTypes: [MIME],
+      defaultRank: 0,
+      createRenderer: (): LuminoWidget => new Renderer(),
+    },
     rank: 0,
     dataType: "json",
   };

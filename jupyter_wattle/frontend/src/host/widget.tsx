@@ -5,7 +5,10 @@ import { CommSource, type WidgetModel } from "../source/comm";
 
 function setting(name: string): string {
   try {
-    const data = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "{}") as Record<string, unknown>;
+    const data = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "{}") as Record<
+      string,
+      unknown
+    >;
     return typeof data[name] === "string" ? data[name] : "";
   } catch {
     return "";

@@ -8,14 +8,22 @@ const LIBRARY = /\/lib\/python[\d.]*\/|\/(?:site|dist)-packages\/|^<frozen /;
 
 /** The end of a log; of a Python traceback the innermost line of the person's own code, and the error. */
 export function lastWords(log: string, worker: string): string[] {
-  const lines = log.split("\n").map((line) => stripped(line).trimEnd()).filter((line) => line.trim());
-  const start = lines.findLastIndex((line) => line.startsWith("Traceback (most recent call last)") || line.startsWith("  + Exception Group Traceback"));
+  const lines = log
+    .split("\n")
+    .map((line) => stripped(line).trimEnd())
+    .filter((line) => line.trim());
+  const start = lines.findLastIndex(
+    (line) => line.startsWith("Traceback (most recent call last)") || line.startsWith("  + Exception Group Traceback"),
+  );
   if (start < 0) return lines.slice(-MOST);
   const trace = lines.slice(start + 1);
   const plain = trace.findIndex((line) => !line.startsWith(" "));
   const end = plain < 0 ? trace.length : plain;
   const error = trace.slice(end, end + 3);
-  const frames = trace.slice(0, end).map((line, at) => ({ at, match: FRAME.exec(line) })).filter((frame) => frame.match);
+  const frames = trace
+    .slice(0, end)
+    .map((line, at) => ({ at, match: FRAME.exec(line) }))
+    .filter((frame) => frame.match);
   const own = frames.filter((frame) => !LIBRARY.test(frame.match?.[1] ?? ""));
   const frame = (own.length ? own : frames).at(-1);
   if (!frame?.match || !error.length) return trace.slice(-MOST);

@@ -114,7 +114,14 @@ function finish(graph: Graph, boxes: Box[], isFolded: boolean): Plan {
     const [from, to] = [boxOf.get(edge.source), boxOf.get(edge.target)];
     const key = `${from?.key}\n${to?.key}`;
     if (from && to && from !== to && !lines.has(key))
-      lines.set(key, { key, from, to, ports: isFolded ? [] : edge.ports, stream: edge.stream, path: curve(from, to, boxes) });
+      lines.set(key, {
+        key,
+        from,
+        to,
+        ports: isFolded ? [] : edge.ports,
+        stream: edge.stream,
+        path: curve(from, to, boxes),
+      });
   }
   return {
     boxes,
@@ -153,12 +160,19 @@ function curve(from: Box, to: Box, boxes: Box[]): string {
 export function neighbour(plan: Plan, box: Box, key: string): Box | null {
   if (key === "ArrowRight" || key === "ArrowLeft") {
     const right = key === "ArrowRight";
-    const joined = plan.lines.filter((line) => (right ? line.from : line.to) === box).map((line) => (right ? line.to : line.from));
+    const joined = plan.lines
+      .filter((line) => (right ? line.from : line.to) === box)
+      .map((line) => (right ? line.to : line.from));
     if (joined.length) return nearest(joined, box);
-    return nearest(plan.boxes.filter((other) => (right ? other.x > box.x : other.x < box.x)), box);
+    return nearest(
+      plan.boxes.filter((other) => (right ? other.x > box.x : other.x < box.x)),
+      box,
+    );
   }
   const down = key === "ArrowDown";
-  const column = plan.boxes.filter((other) => Math.abs(other.x - box.x) < 1 && (down ? other.y > box.y : other.y < box.y));
+  const column = plan.boxes.filter(
+    (other) => Math.abs(other.x - box.x) < 1 && (down ? other.y > box.y : other.y < box.y),
+  );
   return nearest(column, box);
 }
 

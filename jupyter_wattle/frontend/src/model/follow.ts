@@ -1,5 +1,5 @@
-/* A run that is followed: its picture is fetched once, its changes come, what its workers say of themselves is asked for
-   while somebody looks. Views that show the same run share one of these. */
+/* A run that is followed: its picture is fetched once, its changes come, what its workers say of themselves is asked
+   for while somebody looks. Views that show the same run share one of these. */
 
 import { Refusal, type EventLine, type RunChange, type Source } from "../api";
 import { Frame } from "../frame";

@@ -5,7 +5,12 @@ import type { DocumentProblem, Graph, GraphEdge } from "../api";
 import { yaml } from "./yaml";
 
 export type Kind = "command" | "script" | "cell" | "notebook";
-export const KINDS: [Kind, string][] = [["command", "Command"], ["script", "Script"], ["cell", "Python cell"], ["notebook", "Notebook"]];
+export const KINDS: [Kind, string][] = [
+  ["command", "Command"],
+  ["script", "Script"],
+  ["cell", "Python cell"],
+  ["notebook", "Notebook"],
+];
 export const OUTPUT_TYPES = ["file", "value", "object", "stream"] as const;
 
 export interface DraftInput {
@@ -54,14 +59,28 @@ export function emptyDraft(name: string): Draft {
 /** The form of a stored document. */
 export function fromDocument(document: Json): Draft {
   const { name, description, workers, ...rest } = document;
-  const listed = Array.isArray(workers) ? (workers as Json[]) : Object.entries((workers ?? {}) as Record<string, Json>).map(([key, value]) => ({ name: key, ...value }));
-  return { name: String(name ?? ""), description: String(description ?? ""), workers: listed.map(workerOf), rest: filled(rest) };
+  const listed = Array.isArray(workers)
+    ? (workers as Json[])
+    : Object.entries((workers ?? {}) as Record<string, Json>).map(([key, value]) => ({ name: key, ...value }));
+  return {
+    name: String(name ?? ""),
+    description: String(description ?? ""),
+    workers: listed.map(workerOf),
+    rest: filled(rest),
+  };
 }
 
 function workerOf(document: Json): DraftWorker {
   const { name, command, args, script, cell, notebook, inputs, outputs, needs, ...rest } = document;
   delete rest["workflow_name"];
-  const [kind, body]: [Kind, unknown] = script != null ? ["script", script] : cell != null ? ["cell", cell] : notebook != null ? ["notebook", notebook] : ["command", command];
+  const [kind, body]: [Kind, unknown] =
+    script != null
+      ? ["script", script]
+      : cell != null
+        ? ["cell", cell]
+        : notebook != null
+          ? ["notebook", notebook]
+          : ["command", command];
   const words = Array.isArray(args) && args.length ? { args } : {};
   return {
     key: ++keys,
@@ -101,7 +120,12 @@ function filled(values: Json): Json {
 }
 
 function isEmpty(value: unknown): boolean {
-  return value === null || value === undefined || value === "" || (typeof value === "object" && !Object.keys(value as object).length);
+  return (
+    value === null ||
+    value === undefined ||
+    value === "" ||
+    (typeof value === "object" && !Object.keys(value as object).length)
+  );
 }
 
 // ---- back to a document -----------------------------------------------------------------------------------------
@@ -117,12 +141,17 @@ export function toDocument(draft: Draft): Json {
 }
 
 function workerDocument(worker: DraftWorker): Json {
-  const body = worker.kind === "command" || worker.kind === "notebook" ? worker.body.trim() : worker.body.replace(/\s+$/, "") + "\n";
+  const body =
+    worker.kind === "command" || worker.kind === "notebook"
+      ? worker.body.trim()
+      : worker.body.replace(/\s+$/, "") + "\n";
   const inputs = worker.inputs.filter((input) => input.port.trim() || input.source.trim());
   const outputs = worker.outputs.filter((output) => output.port.trim());
   return {
     ...(body.trim() ? { [worker.kind]: body } : {}),
-    ...(inputs.length ? { inputs: Object.fromEntries(inputs.map((input) => [input.port.trim(), inputDocument(input.source.trim())])) } : {}),
+    ...(inputs.length
+      ? { inputs: Object.fromEntries(inputs.map((input) => [input.port.trim(), inputDocument(input.source.trim())])) }
+      : {}),
     ...(outputs.length ? { outputs: outputsDocument(outputs) } : {}),
     ...(worker.needs.length ? { needs: worker.needs } : {}),
     ...worker.rest,
@@ -147,11 +176,15 @@ export function isEdge(source: string): boolean {
 }
 
 function outputsDocument(outputs: DraftOutput[]): unknown {
-  if (outputs.every((output) => output.type === "file" && isEmpty(output.rest))) return outputs.map((output) => output.port.trim());
+  if (outputs.every((output) => output.type === "file" && isEmpty(output.rest)))
+    return outputs.map((output) => output.port.trim());
   return Object.fromEntries(
     outputs.map((output) => {
       const [port] = output.port.trim().split(".");
-      const name = output.port.includes(".") && output.type === "file" && !("name" in output.rest) && !("path" in output.rest) ? { name: output.port.trim() } : {};
+      const name =
+        output.port.includes(".") && output.type === "file" && !("name" in output.rest) && !("path" in output.rest)
+          ? { name: output.port.trim() }
+          : {};
       return [port, { type: output.type, ...name, ...output.rest }];
     }),
   );
@@ -164,7 +197,11 @@ export function portOf(output: DraftOutput): string {
 
 /** What an input of a worker may be wired to. */
 export function sources(draft: Draft, worker: DraftWorker): string[] {
-  return draft.workers.filter((other) => other !== worker && other.name).flatMap((other) => other.outputs.filter((output) => output.port.trim()).map((output) => `${other.name}/${portOf(output)}`));
+  return draft.workers
+    .filter((other) => other !== worker && other.name)
+    .flatMap((other) =>
+      other.outputs.filter((output) => output.port.trim()).map((output) => `${other.name}/${portOf(output)}`),
+    );
 }
 
 /** The same as the text of a notebook's cell. */
@@ -174,11 +211,18 @@ export function toCell(draft: Draft): string {
 }
 
 /** The problems of a worker and of nobody in particular. */
-export function sorted(problems: DocumentProblem[], draft: Draft): { of: Map<number, DocumentProblem[]>; rest: DocumentProblem[] } {
+export function sorted(
+  problems: DocumentProblem[],
+  draft: Draft,
+): { of: Map<number, DocumentProblem[]>; rest: DocumentProblem[] } {
   const of = new Map<number, DocumentProblem[]>();
   const rest: DocumentProblem[] = [];
   for (const problem of problems) {
-    const owner = draft.workers.find((worker) => [worker.name.trim(), JSON.stringify(worker.name.trim())].some((name) => problem.path === `workers.${name}` || problem.path.startsWith(`workers.${name}.`)));
+    const owner = draft.workers.find((worker) =>
+      [worker.name.trim(), JSON.stringify(worker.name.trim())].some(
+        (name) => problem.path === `workers.${name}` || problem.path.startsWith(`workers.${name}.`),
+      ),
+    );
     if (owner) of.set(owner.key, [...(of.get(owner.key) ?? []), problem]);
     else rest.push(problem);
   }
@@ -188,7 +232,8 @@ export function sorted(problems: DocumentProblem[], draft: Draft): { of: Map<num
 /** A worker's new name, everywhere that it stands. */
 export function renamed(draft: Draft, worker: DraftWorker, name: string): Draft {
   const before = worker.name;
-  const wired = (source: string) => (before && source.startsWith(`${before}/`) ? `${name}${source.slice(before.length)}` : source);
+  const wired = (source: string) =>
+    before && source.startsWith(`${before}/`) ? `${name}${source.slice(before.length)}` : source;
   return {
     ...draft,
     workers: draft.workers.map((one) => ({
@@ -205,9 +250,19 @@ export function sketch(draft: Draft): Graph {
   const names = [...new Set(draft.workers.map((worker) => worker.name.trim()).filter(Boolean))];
   const edges = new Map<string, GraphEdge>();
   for (const worker of draft.workers) {
-    const befores = [...worker.needs, ...worker.inputs.flatMap((input) => input.source.split(",").map((part) => part.trim()).filter(isEdge).map((part) => part.split("/")[0] ?? ""))];
+    const befores = [
+      ...worker.needs,
+      ...worker.inputs.flatMap((input) =>
+        input.source
+          .split(",")
+          .map((part) => part.trim())
+          .filter(isEdge)
+          .map((part) => part.split("/")[0] ?? ""),
+      ),
+    ];
     for (const source of befores)
-      if (names.includes(source) && source !== worker.name) edges.set(`${source}/${worker.name}`, { source, target: worker.name, ports: [], stream: false });
+      if (names.includes(source) && source !== worker.name)
+        edges.set(`${source}/${worker.name}`, { source, target: worker.name, ports: [], stream: false });
   }
   const level = new Map<string, number>();
   const depth = (name: string, seen: string[]): number => {

@@ -76,16 +76,22 @@ function precise(seconds: number): string {
 
 /** Round places on an axis of so many seconds: at most `most` of them. */
 export function ticks(seconds: number, most: number): { at: number; label: string }[] {
-  const steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
+  const steps = [
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400,
+  ];
   const step = steps.find((size) => seconds / size <= most) ?? Math.ceil(seconds / most / 86400) * 86400;
   const found = [];
-  for (let number = 0; number * step <= seconds * 1.0001; number++) found.push({ at: number * step, label: tick(number * step, step) });
+  for (let number = 0; number * step <= seconds * 1.0001; number++)
+    found.push({ at: number * step, label: tick(number * step, step) });
   return found;
 }
 
 function tick(at: number, step: number): string {
   if (step < 1) return `${at.toFixed(step < 0.1 ? 2 : 1)} s`;
   if (at < 60 || step < 60) return at < 120 ? `${at} s` : `${Math.floor(at / 60)}:${String(at % 60).padStart(2, "0")}`;
-  if (step < 3600) return at < 7200 ? `${Math.round(at / 60)} min` : `${Math.floor(at / 3600)}:${String(Math.round(at / 60) % 60).padStart(2, "0")} h`;
+  if (step < 3600)
+    return at < 7200
+      ? `${Math.round(at / 60)} min`
+      : `${Math.floor(at / 3600)}:${String(Math.round(at / 60) % 60).padStart(2, "0")} h`;
   return `${Math.round(at / 3600)} h`;
 }

@@ -1,8 +1,9 @@
 /* A log of any size as rows that can be asked for by number.
 
-   A log is a list of pieces in the order in which a reader should see them: text, gaps (bytes that are on the server and
-   not here) and bytes that are no text. The text of pieces that nobody looks at is given back when there is too much of
-   it; such a piece keeps its number of rows, so nothing moves, and its bytes are fetched again when it is looked at.
+   A log is a list of pieces in the order in which a reader should see them: text, gaps (bytes that are on the server
+   and not here) and bytes that are no text. The text of pieces that nobody looks at is given back when there is too
+   much of it; such a piece keeps its number of rows, so nothing moves, and its bytes are fetched again when it is
+   looked at.
 
    Laws: every byte is in exactly one piece; a row is found in O(log pieces); nothing here waits or fetches. */
 
@@ -70,7 +71,12 @@ export class LogModel {
       const bytes = marker("binary", chunk, chunk.from_offset, chunk.to_offset);
       if (head) bytes.head = head;
       this.pieces.push(bytes);
-    } else if (last?.kind === "text" && last.text !== null && joins(last, chunk) && (last.text.length < GATHERED || !last.text.endsWith("\n"))) {
+    } else if (
+      last?.kind === "text" &&
+      last.text !== null &&
+      joins(last, chunk) &&
+      (last.text.length < GATHERED || !last.text.endsWith("\n"))
+    ) {
       this.kept += text.length;
       last.text += text;
       last.to = chunk.to_offset;
@@ -201,7 +207,11 @@ export class LogModel {
 function behind(chunk: LogChunk, offset: number): LogChunk {
   const skip = offset - chunk.from_offset;
   if (chunk.text === null) return { ...chunk, base64: btoa(atob(chunk.base64 ?? "").slice(skip)), from_offset: offset };
-  return { ...chunk, text: new TextDecoder().decode(new TextEncoder().encode(chunk.text).slice(skip)), from_offset: offset };
+  return {
+    ...chunk,
+    text: new TextDecoder().decode(new TextEncoder().encode(chunk.text).slice(skip)),
+    from_offset: offset,
+  };
 }
 
 function marker(kind: Piece["kind"], where: { attempt: number; stream: string }, from: number, to: number): Piece {
@@ -215,7 +225,8 @@ function joins(piece: Piece, chunk: LogChunk): boolean {
 function index(piece: Piece): void {
   const text = piece.text ?? "";
   const starts: number[] = [0];
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) if (at + 1 < text.length) starts.push(at + 1);
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1))
+    if (at + 1 < text.length) starts.push(at + 1);
   piece.starts = Uint32Array.from(starts);
   piece.rows = starts.length;
 }
@@ -229,7 +240,10 @@ function textOf(piece: Piece, at: number): string {
 
 /** A chunk as text, if it is any: bytes that are not UTF-8 may be Latin-1, or begin in the middle of a character. */
 export function decoded(chunk: Pick<LogChunk, "text" | "base64">): { text: string | null; head?: Uint8Array } {
-  if (chunk.text !== null) return chunk.text.includes("\0") ? { text: null, head: new TextEncoder().encode(chunk.text.slice(0, 16)) } : { text: chunk.text };
+  if (chunk.text !== null)
+    return chunk.text.includes("\0")
+      ? { text: null, head: new TextEncoder().encode(chunk.text.slice(0, 16)) }
+      : { text: chunk.text };
   const data = Uint8Array.from(atob(chunk.base64 ?? ""), (char) => char.charCodeAt(0));
   let odd = 0;
   for (const byte of data) if (byte < 9 || (byte > 13 && byte < 32 && byte !== 27)) odd += 1;

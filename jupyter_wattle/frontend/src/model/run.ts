@@ -3,7 +3,17 @@
    Laws: a view of a node is a new object exactly when something in it has changed, so that drawing may compare
    identities; a change touches only what it names. */
 
-import type { Counts, Graph, GraphNode, RunChange, RunDetail, RunProgress, RunSummary, WorkerProgress, WorkerState } from "../api";
+import type {
+  Counts,
+  Graph,
+  GraphNode,
+  RunChange,
+  RunDetail,
+  RunProgress,
+  RunSummary,
+  WorkerProgress,
+  WorkerState,
+} from "../api";
 import { groupLook, isFinal, lookOf, type Look } from "./status";
 
 /** A worker or a group in the picture. */

@@ -10,14 +10,18 @@ export function yaml(values: Record<string, unknown>): string {
 }
 
 function block(values: Record<string, unknown>, indent: string): string {
-  return Object.entries(values).map(([key, value]) => entry(scalar(key), value, indent)).join("");
+  return Object.entries(values)
+    .map(([key, value]) => entry(scalar(key), value, indent))
+    .join("");
 }
 
 function entry(key: string, value: unknown, indent: string): string {
   if (typeof value === "string" && canBlock(value)) return `${indent}${key}: |\n${lines(value, `${indent}  `)}`;
   if (isMapping(value)) {
     const flow = inline(value);
-    const small = flow.length + indent.length + key.length < 76 && !Object.values(value).some((one) => isMapping(one) || (typeof one === "string" && canBlock(one)));
+    const small =
+      flow.length + indent.length + key.length < 76 &&
+      !Object.values(value).some((one) => isMapping(one) || (typeof one === "string" && canBlock(one)));
     // Workers stand as blocks, however small.
     if (!Object.keys(value).length || (small && indent.length >= 4)) return `${indent}${key}: ${flow}\n`;
     return `${indent}${key}:\n${block(value, `${indent}  `)}`;
@@ -31,17 +35,26 @@ function canBlock(text: string): boolean {
 }
 
 function lines(text: string, indent: string): string {
-  return text.slice(0, -1).split("\n").map((line) => (line ? `${indent}${line}\n` : "\n")).join("");
+  return text
+    .slice(0, -1)
+    .split("\n")
+    .map((line) => (line ? `${indent}${line}\n` : "\n"))
+    .join("");
 }
 
 function inline(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(inline).join(", ")}]`;
-  if (isMapping(value)) return `{${Object.entries(value).map(([key, one]) => `${scalar(key)}: ${inline(one)}`).join(", ")}}`;
+  if (isMapping(value))
+    return `{${Object.entries(value)
+      .map(([key, one]) => `${scalar(key)}: ${inline(one)}`)
+      .join(", ")}}`;
   return typeof value === "string" ? scalar(value) : JSON.stringify(value);
 }
 
 function scalar(text: string): string {
-  return BARE.test(text) && !WORDS.test(text) && !text.endsWith(" ") && !/^[.+-]?\d/.test(text) ? text : JSON.stringify(text);
+  return BARE.test(text) && !WORDS.test(text) && !text.endsWith(" ") && !/^[.+-]?\d/.test(text)
+    ? text
+    : JSON.stringify(text);
 }
 
 function isMapping(value: unknown): value is Record<string, unknown> {

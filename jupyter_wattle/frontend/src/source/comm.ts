@@ -1,7 +1,16 @@
-/* Answers of a kernel over the messages of a widget, where the page cannot reach the server (VS Code, Colab). Pictures of
-   the run are pushed as state; all else is asked and answered. */
+/* Answers of a kernel over the messages of a widget, where the page cannot reach the server (VS Code, Colab). Pictures
+   of the run are pushed as state; all else is asked and answered. */
 
-import { Refusal, type Follower, type LogChunks, type Operation, type ReplyOf, type RequestOf, type RunDetail, type Source } from "../api";
+import {
+  Refusal,
+  type Follower,
+  type LogChunks,
+  type Operation,
+  type ReplyOf,
+  type RequestOf,
+  type RunDetail,
+  type Source,
+} from "../api";
 import type { Snapshot } from "../view/run";
 
 const ANSWER_MS = 30000;
@@ -97,7 +106,12 @@ export class LogReader {
   private attempt = 0;
 
   constructor(
-    private readonly read: (request: { tail?: number; stream?: string; attempt?: number; offset?: number }) => Promise<LogChunks>,
+    private readonly read: (request: {
+      tail?: number;
+      stream?: string;
+      attempt?: number;
+      offset?: number;
+    }) => Promise<LogChunks>,
     private readonly follower: Follower,
   ) {}
 
@@ -119,7 +133,10 @@ export class LogReader {
     if (more) return true;
     const newest = await this.read({ tail: 0 });
     if (newest.attempt === this.attempt) return false;
-    [this.attempt, this.offsets] = [this.attempt + 1, Object.fromEntries(Object.keys(newest.sizes).map((stream) => [stream, 0]))];
+    [this.attempt, this.offsets] = [
+      this.attempt + 1,
+      Object.fromEntries(Object.keys(newest.sizes).map((stream) => [stream, 0])),
+    ];
     return true;
   }
 

@@ -1,7 +1,16 @@
 /* Answers of a server over HTTP, below a base URL and under its own login. One object per server and page: every view
    on the page shares its stream. */
 
-import { OPERATIONS, Refusal, type Follower, type Health, type Operation, type ReplyOf, type RequestOf, type Source } from "../api";
+import {
+  OPERATIONS,
+  Refusal,
+  type Follower,
+  type Health,
+  type Operation,
+  type ReplyOf,
+  type RequestOf,
+  type Source,
+} from "../api";
 import { Stream } from "./stream";
 
 export class RestSource implements Source {
@@ -42,7 +51,8 @@ export class RestSource implements Source {
 
   /** Who answers; many views that ask at once ask once. */
   health(): Promise<Health> {
-    if (!this.asked || performance.now() - this.asked.at > 3000) this.asked = { at: performance.now(), health: this.ask("get_health", {}) };
+    if (!this.asked || performance.now() - this.asked.at > 3000)
+      this.asked = { at: performance.now(), health: this.ask("get_health", {}) };
     return this.asked.health;
   }
 
@@ -84,7 +94,8 @@ export async function refused(answer: Response): Promise<Refusal> {
   } catch {
     /* a proxy's page */
   }
-  if (answer.status === 404) return new Refusal("not-found", "This server has no Wattle.", "pip install jupyter-wattle");
+  if (answer.status === 404)
+    return new Refusal("not-found", "This server has no Wattle.", "pip install jupyter-wattle");
   if (answer.status === 401 || answer.status === 403)
     return new Refusal("forbidden", "You are not logged in here.", "reload the page and log in");
   return new Refusal(String(answer.status), `The server answered ${answer.status}.`, "");

@@ -36,16 +36,36 @@ export class Action extends Component<Props, { asked: boolean; busy: boolean }> 
     else void this.act();
   };
 
-  override render({ label, question, confirm, kind, title, disabled }: Props, { asked, busy }: { asked: boolean; busy: boolean }) {
+  override render(
+    { label, question, confirm, kind, title, disabled }: Props,
+    { asked, busy }: { asked: boolean; busy: boolean },
+  ) {
     return (
       <span class="action">
-        <button type="button" class={kind ?? ""} title={title ?? ""} disabled={busy || disabled} aria-busy={busy} onClick={this.ask}>
+        <button
+          type="button"
+          class={kind ?? ""}
+          title={title ?? ""}
+          disabled={busy || disabled}
+          aria-busy={busy}
+          onClick={this.ask}
+        >
           {label}
         </button>
         {asked && (
-          <span class="confirm" role="alertdialog" aria-label={question} onKeyDown={(event) => event.key === "Escape" && this.setState({ asked: false })}>
+          <span
+            class="confirm"
+            role="alertdialog"
+            aria-label={question}
+            onKeyDown={(event) => event.key === "Escape" && this.setState({ asked: false })}
+          >
             <span>{question}</span>
-            <button type="button" class="danger" ref={(found) => void (this.yes = found)} onClick={() => void this.act()}>
+            <button
+              type="button"
+              class="danger"
+              ref={(found) => void (this.yes = found)}
+              onClick={() => void this.act()}
+            >
               {confirm ?? label}
             </button>
             <button type="button" onClick={() => this.setState({ asked: false })}>

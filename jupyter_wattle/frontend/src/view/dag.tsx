@@ -73,14 +73,19 @@ export class Dag extends Component<Props, State> {
     if (this.props.fill) return this.host?.clientHeight || this.props.room;
     const { plan } = this.props;
     const scale = Math.min(1, (this.state.width - 2 * PADDING) / plan.width || 1);
-    return Math.round(Math.max(110, Math.min(this.props.room, plan.height * Math.max(scale, READABLE) + 2 * PADDING + 4)));
+    return Math.round(
+      Math.max(110, Math.min(this.props.room, plan.height * Math.max(scale, READABLE) + 2 * PADDING + 4)),
+    );
   }
 
   fit = (): void => {
     const { plan } = this.props;
     const [width, height] = [this.host?.clientWidth ?? 0, this.height()];
     if (!width || !height) return;
-    const scale = Math.max(SMALLEST, Math.min(1, (width - 2 * PADDING) / plan.width, (height - 2 * PADDING) / plan.height));
+    const scale = Math.max(
+      SMALLEST,
+      Math.min(1, (width - 2 * PADDING) / plan.width, (height - 2 * PADDING) / plan.height),
+    );
     this.place = { scale, x: (width - plan.width * scale) / 2, y: (height - plan.height * scale) / 2 };
     this.fitted = true;
     this.show();
@@ -95,7 +100,8 @@ export class Dag extends Component<Props, State> {
     this.show();
   }
 
-  private readonly center = (factor: number): void => this.zoom(factor, (this.host?.clientWidth ?? 0) / 2, this.height() / 2);
+  private readonly center = (factor: number): void =>
+    this.zoom(factor, (this.host?.clientWidth ?? 0) / 2, this.height() / 2);
 
   private show(): void {
     const { x, y, scale } = this.place;
@@ -108,7 +114,11 @@ export class Dag extends Component<Props, State> {
     if (!event.ctrlKey && !event.metaKey && !this.props.fill) return;
     event.preventDefault();
     const edge = this.svg?.getBoundingClientRect();
-    this.zoom(Math.exp(-event.deltaY * (event.ctrlKey ? 0.008 : 0.002)), event.clientX - (edge?.left ?? 0), event.clientY - (edge?.top ?? 0));
+    this.zoom(
+      Math.exp(-event.deltaY * (event.ctrlKey ? 0.008 : 0.002)),
+      event.clientX - (edge?.left ?? 0),
+      event.clientY - (edge?.top ?? 0),
+    );
   };
 
   private readonly down = (event: PointerEvent): void => {
@@ -178,7 +188,10 @@ export class Dag extends Component<Props, State> {
           height={this.props.fill ? "100%" : this.height()}
           width="100%"
           role="group"
-          aria-label={`Graph of ${plain(model.graph.workflow)}: ${plural(plan.boxes.length, "box")}`.replace("boxs", "boxes")}
+          aria-label={`Graph of ${plain(model.graph.workflow)}: ${plural(plan.boxes.length, "box")}`.replace(
+            "boxs",
+            "boxes",
+          )}
           ref={(found) => void (this.svg = found)}
           onPointerDown={this.down}
           onPointerMove={this.move}
@@ -189,7 +202,17 @@ export class Dag extends Component<Props, State> {
         >
           <defs>
             {["", "on", "done"].map((kind) => (
-              <marker id={`arrow${kind}`} class={`arrow ${kind}`} viewBox="0 0 8 8" refX="1" refY="4" markerWidth="7" markerHeight="7" orient="auto" markerUnits="userSpaceOnUse">
+              <marker
+                id={`arrow${kind}`}
+                class={`arrow ${kind}`}
+                viewBox="0 0 8 8"
+                refX="1"
+                refY="4"
+                markerWidth="7"
+                markerHeight="7"
+                orient="auto"
+                markerUnits="userSpaceOnUse"
+              >
                 <path d="M0 .5 7 4 0 7.5z" />
               </marker>
             ))}
@@ -199,7 +222,14 @@ export class Dag extends Component<Props, State> {
               <Edge key={line.key} line={line} kind={edgeKind(model, line)} />
             ))}
             {plan.boxes.map((box) => (
-              <Node key={box.key} box={box} {...face(model, box, now)} selected={selected === box.key} first={first === box.key} far={far} />
+              <Node
+                key={box.key}
+                box={box}
+                {...face(model, box, now)}
+                selected={selected === box.key}
+                first={first === box.key}
+                far={far}
+              />
             ))}
           </g>
         </svg>
@@ -241,7 +271,8 @@ export function face(model: RunModel, box: Box, now: number): Face {
   const counts: Counts = {};
   for (const name of box.nodes) {
     const view = model.view(name);
-    for (const status of ORDER) if (view?.counts[status]) counts[status] = (counts[status] ?? 0) + (view.counts[status] ?? 0);
+    for (const status of ORDER)
+      if (view?.counts[status]) counts[status] = (counts[status] ?? 0) + (view.counts[status] ?? 0);
   }
   const many = total(counts) || box.nodes.length;
   const look = total(counts) ? groupLook(counts) : "created";
@@ -251,7 +282,15 @@ export function face(model: RunModel, box: Box, now: number): Face {
 function singleFace(model: RunModel, view: NodeView, now: number): Face {
   const { node, worker, counts } = view;
   const group = !worker && node.instances > 1;
-  const face: Face = { look: view.look, name: node.name, caption: "", counts: group ? counts : null, fraction: null, kind: node.kind, stale: view.stale };
+  const face: Face = {
+    look: view.look,
+    name: node.name,
+    caption: "",
+    counts: group ? counts : null,
+    fraction: null,
+    kind: node.kind,
+    stale: view.stale,
+  };
   if (worker) {
     face.caption = workerCaption(worker, now);
     const said = model.progressOf(worker.name);
@@ -305,7 +344,10 @@ class Edge extends Component<{ line: Line; kind: EdgeKind }> {
     const title = `${plain(line.from.label)} → ${plain(line.to.label)}`;
     return (
       <path class={`edge ${kind}${line.stream ? " stream" : ""}`} d={line.path} marker-end={`url(#arrow${kind})`}>
-        <title>{line.ports.length ? `${title}\n${line.ports.map(plain).join("\n")}` : `${title} (order only)`}{line.stream ? "\nlive" : ""}</title>
+        <title>
+          {line.ports.length ? `${title}\n${line.ports.map(plain).join("\n")}` : `${title} (order only)`}
+          {line.stream ? "\nlive" : ""}
+        </title>
       </path>
     );
   }
@@ -322,8 +364,14 @@ class Node extends Component<NodeProps> {
   override shouldComponentUpdate(next: NodeProps): boolean {
     const own = this.props;
     return (
-      next.caption !== own.caption || next.look !== own.look || next.selected !== own.selected || next.first !== own.first ||
-      next.fraction !== own.fraction || next.box !== own.box || next.far !== own.far || !sameCounts(next.counts, own.counts)
+      next.caption !== own.caption ||
+      next.look !== own.look ||
+      next.selected !== own.selected ||
+      next.first !== own.first ||
+      next.fraction !== own.fraction ||
+      next.box !== own.box ||
+      next.far !== own.far ||
+      !sameCounts(next.counts, own.counts)
     );
   }
 

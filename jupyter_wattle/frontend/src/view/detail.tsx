@@ -1,7 +1,15 @@
 /* One worker of a run: its log, what goes in and comes out, its attempts, what it is. */
 
 import { Component } from "preact";
-import { Refusal, type Attempt, type PortDetail, type Source, type WorkerDetail, type WorkerMetrics, type WorkerState } from "../api";
+import {
+  Refusal,
+  type Attempt,
+  type PortDetail,
+  type Source,
+  type WorkerDetail,
+  type WorkerMetrics,
+  type WorkerState,
+} from "../api";
 import { stripped } from "../ansi";
 import { decoded } from "../model/log";
 import { isFinal, lookOf, reasonText, word } from "../model/status";
@@ -14,7 +22,12 @@ import { Preview } from "./preview";
 
 const METRICS_MS = 2000;
 export type Tab = "log" | "data" | "attempts" | "definition";
-const TABS: [Tab, string][] = [["log", "Log"], ["data", "In and out"], ["attempts", "Attempts"], ["definition", "Definition"]];
+const TABS: [Tab, string][] = [
+  ["log", "Log"],
+  ["data", "In and out"],
+  ["attempts", "Attempts"],
+  ["definition", "Definition"],
+];
 
 interface Props {
   source: Source;
@@ -94,18 +107,35 @@ export class Detail extends Component<Props, State> {
           <span class="dim">{state ? stateText(state, now) : ""}</span>
           <span class="spring" />
           <Buttons {...props} />
-          <button type="button" class="small" aria-label="Close" title="Close" onClick={onClose}>✕</button>
+          <button type="button" class="small" aria-label="Close" title="Close" onClick={onClose}>
+            ✕
+          </button>
         </header>
         <Strip metrics={metrics} attempts={detail?.attempts ?? []} />
-        {error && <p class="problem" role="alert">{error.message} {error.hint}</p>}
+        {error && (
+          <p class="problem" role="alert">
+            {error.message} {error.hint}
+          </p>
+        )}
         <div class="tabs" role="tablist">
           {TABS.map(([key, label]) => (
-            <button type="button" role="tab" aria-selected={tab === key} onClick={() => onTab(key)}>{label}</button>
+            <button type="button" role="tab" aria-selected={tab === key} onClick={() => onTab(key)}>
+              {label}
+            </button>
           ))}
         </div>
-        {tab === "log" && <LogView source={source} run={run} worker={name} {...(state && !state.attempt ? { idle: idleText(state) } : {})} />}
+        {tab === "log" && (
+          <LogView
+            source={source}
+            run={run}
+            worker={name}
+            {...(state && !state.attempt ? { idle: idleText(state) } : {})}
+          />
+        )}
         {tab === "data" && <Data {...props} detail={detail} />}
-        {tab === "attempts" && <Attempts source={source} run={run} name={name} attempts={detail?.attempts ?? []} now={now} />}
+        {tab === "attempts" && (
+          <Attempts source={source} run={run} name={name} attempts={detail?.attempts ?? []} now={now} />
+        )}
         {tab === "definition" && <Definition detail={detail} />}
       </aside>
     );
@@ -129,17 +159,36 @@ function Buttons({ source, name, state, runFinal, act }: Props) {
   if (busy)
     return (
       <>
-        <Action label="Stop" kind="danger" question={`End ${plain(name)} and its processes?`} act={() => act("stop", name)} disabled={state.phase === "stopping"} />
-        <Action label="Restart" question={`End this attempt of ${plain(name)} and begin the next?`} confirm="Restart" act={() => act("restart", name)} />
+        <Action
+          label="Stop"
+          kind="danger"
+          question={`End ${plain(name)} and its processes?`}
+          act={() => act("stop", name)}
+          disabled={state.phase === "stopping"}
+        />
+        <Action
+          label="Restart"
+          question={`End this attempt of ${plain(name)} and begin the next?`}
+          confirm="Restart"
+          act={() => act("restart", name)}
+        />
       </>
     );
   if (!runFinal) return null;
-  return <Action label="Rerun from here" title="A new run: this worker and all after it; the rest is taken over" act={() => act("rerun", state.group ?? name)} />;
+  return (
+    <Action
+      label="Rerun from here"
+      title="A new run: this worker and all after it; the rest is taken over"
+      act={() => act("rerun", state.group ?? name)}
+    />
+  );
 }
 
 /** Processor and memory, in a line. */
 function Strip({ metrics, attempts }: { metrics: WorkerMetrics | null; attempts: Attempt[] }) {
-  const cpu = (metrics?.cpu_user ?? 0) + (metrics?.cpu_system ?? 0) || attempts.reduce((sum, one) => sum + one.cpu_user + one.cpu_system, 0);
+  const cpu =
+    (metrics?.cpu_user ?? 0) + (metrics?.cpu_system ?? 0) ||
+    attempts.reduce((sum, one) => sum + one.cpu_user + one.cpu_system, 0);
   const peak = Math.max(metrics?.max_rss ?? 0, ...attempts.map((one) => one.max_rss));
   const facts: [string, string][] = [];
   if (metrics?.cpu_percent != null) facts.push(["CPU", `${Math.round(metrics.cpu_percent)} %`]);
@@ -148,7 +197,16 @@ function Strip({ metrics, attempts }: { metrics: WorkerMetrics | null; attempts:
   if (cpu) facts.push(["CPU time", duration(cpu)]);
   if (peak) facts.push(["peak memory", bytes(peak)]);
   if (!facts.length) return null;
-  return <dl class="strip">{facts.map(([what, value]) => <div><dt>{what}</dt><dd>{value}</dd></div>)}</dl>;
+  return (
+    <dl class="strip">
+      {facts.map(([what, value]) => (
+        <div>
+          <dt>{what}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
 }
 
 function Data({ source, run, name, state, detail, onPick }: Props & { detail: WorkerDetail | null }) {
@@ -157,13 +215,23 @@ function Data({ source, run, name, state, detail, onPick }: Props & { detail: Wo
   return (
     <div class="scroll">
       <h4>Inputs</h4>
-      {detail.inputs.length ? detail.inputs.map((port) => <Input key={port.name} source={source} run={run} port={port} onPick={onPick} />) : <p class="dim">none</p>}
+      {detail.inputs.length ? (
+        detail.inputs.map((port) => <Input key={port.name} source={source} run={run} port={port} onPick={onPick} />)
+      ) : (
+        <p class="dim">none</p>
+      )}
       <h4>Outputs</h4>
       {detail.outputs.length ? (
         detail.outputs.map((port) => (
           <details key={port.name} open={detail.outputs.length < 4}>
-            <summary><b>{plain(port.name)}</b> <span class="dim">{port.type}</span></summary>
-            {port.type === "stream" ? <p class="dim">live, not kept</p> : <Preview source={source} run={run} worker={name} port={port.name} version={version} />}
+            <summary>
+              <b>{plain(port.name)}</b> <span class="dim">{port.type}</span>
+            </summary>
+            {port.type === "stream" ? (
+              <p class="dim">live, not kept</p>
+            ) : (
+              <Preview source={source} run={run} worker={name} port={port.name} version={version} />
+            )}
           </details>
         ))
       ) : (
@@ -173,16 +241,37 @@ function Data({ source, run, name, state, detail, onPick }: Props & { detail: Wo
   );
 }
 
-function Input({ source, run, port, onPick }: { source: Source; run: string; port: PortDetail; onPick: (worker: string) => void }) {
+function Input({
+  source,
+  run,
+  port,
+  onPick,
+}: {
+  source: Source;
+  run: string;
+  port: PortDetail;
+  onPick: (worker: string) => void;
+}) {
   return (
     <details>
-      <summary><b>{plain(port.name)}</b> <span class="dim">from {port.source.map(plain).join(", ")}</span></summary>
+      <summary>
+        <b>{plain(port.name)}</b> <span class="dim">from {port.source.map(plain).join(", ")}</span>
+      </summary>
       {port.source.map((address) => {
         const [worker, output] = address.split("/");
-        if (address.startsWith("/") || !worker || !output) return <p class="dim"><code>{plain(address)}</code></p>;
+        if (address.startsWith("/") || !worker || !output)
+          return (
+            <p class="dim">
+              <code>{plain(address)}</code>
+            </p>
+          );
         return (
           <>
-            <p><button type="button" class="small" onClick={() => onPick(worker)}>{plain(worker)}</button></p>
+            <p>
+              <button type="button" class="small" onClick={() => onPick(worker)}>
+                {plain(worker)}
+              </button>
+            </p>
             <Preview source={source} run={run} worker={worker} port={output} version="" />
           </>
         );
@@ -205,16 +294,25 @@ function Attempts({ source, run, name, attempts, now }: AttemptsProps) {
     <div class="scroll">
       {[...attempts].reverse().map((one) => (
         <dl class="facts" key={one.attempt}>
-          <h4>Attempt {one.attempt}: {one.status}{one.reason ? `, ${reasonText(one)}` : ""}</h4>
+          <h4>
+            Attempt {one.attempt}: {one.status}
+            {one.reason ? `, ${reasonText(one)}` : ""}
+          </h4>
           {one.message && <Fact what="said" value={one.message} />}
           {one.started_at && <Fact what="started" value={clock(one.started_at, now)} />}
           {one.started_at && <Fact what="took" value={duration((one.ended_at ?? now) - one.started_at)} />}
-          {one.launched_at && one.started_at && <Fact what="start-up" value={`${Math.round((one.started_at - one.launched_at) * 1000)} ms`} />}
+          {one.launched_at && one.started_at && (
+            <Fact what="start-up" value={`${Math.round((one.started_at - one.launched_at) * 1000)} ms`} />
+          )}
           {one.max_rss > 0 && <Fact what="peak memory" value={bytes(one.max_rss)} />}
           {one.pid && <Fact what="process" value={String(one.pid)} />}
           {one.executable && <Fact what="program" value={one.executable} copy />}
-          {Object.entries(one.log).map(([stream, path]) => <Fact what={`${stream}, ${bytes(one.log_size[stream] ?? 0)}`} value={path} copy />)}
-          {source.live && attempts.length > 1 && one.attempt > 0 && <AttemptLog key={`${run}/${name}`} source={source} run={run} name={name} attempt={one.attempt} />}
+          {Object.entries(one.log).map(([stream, path]) => (
+            <Fact what={`${stream}, ${bytes(one.log_size[stream] ?? 0)}`} value={path} copy />
+          ))}
+          {source.live && attempts.length > 1 && one.attempt > 0 && (
+            <AttemptLog key={`${run}/${name}`} source={source} run={run} name={name} attempt={one.attempt} />
+          )}
         </dl>
       ))}
     </div>
@@ -222,21 +320,34 @@ function Attempts({ source, run, name, attempts, now }: AttemptsProps) {
 }
 
 /** The end of what an earlier attempt said, when somebody wants to see it. */
-class AttemptLog extends Component<{ source: Source; run: string; name: string; attempt: number }, { text: string | null }> {
+class AttemptLog extends Component<
+  { source: Source; run: string; name: string; attempt: number },
+  { text: string | null }
+> {
   override state = { text: null as string | null };
 
   private readonly look = async (): Promise<void> => {
     const { source, run, name, attempt } = this.props;
     try {
       const reply = await source.ask("read_logs", { workflow: run, worker: name, attempt, tail: 200 });
-      this.setState({ text: reply.chunks.map((chunk) => (decoded(chunk).text ?? "").split("\n").map(stripped).join("\n")).join("") || "It wrote nothing." });
+      this.setState({
+        text:
+          reply.chunks.map((chunk) => (decoded(chunk).text ?? "").split("\n").map(stripped).join("\n")).join("") ||
+          "It wrote nothing.",
+      });
     } catch (error) {
       this.setState({ text: (error as Error).message });
     }
   };
 
   override render(_: unknown, { text }: { text: string | null }) {
-    return text === null ? <button type="button" class="small" onClick={() => void this.look()}>What it said</button> : <pre>{text}</pre>;
+    return text === null ? (
+      <button type="button" class="small" onClick={() => void this.look()}>
+        What it said
+      </button>
+    ) : (
+      <pre>{text}</pre>
+    );
   }
 }
 
@@ -244,7 +355,9 @@ function Fact({ what, value, copy }: { what: string; value: string; copy?: boole
   return (
     <div>
       <dt>{what}</dt>
-      <dd title={value}>{plain(value)} {copy && <Copy text={value} />}</dd>
+      <dd title={value}>
+        {plain(value)} {copy && <Copy text={value} />}
+      </dd>
     </div>
   );
 }
@@ -252,16 +365,27 @@ function Fact({ what, value, copy }: { what: string; value: string; copy?: boole
 function Definition({ detail }: { detail: WorkerDetail | null }) {
   if (!detail) return <p class="hint middle">Looking…</p>;
   const { script, cell } = detail.definition as { script?: string; cell?: string };
-  const rest = Object.fromEntries(Object.entries(detail.definition).filter(([key, value]) => key !== "script" && key !== "cell" && !empty(value)));
+  const rest = Object.fromEntries(
+    Object.entries(detail.definition).filter(([key, value]) => key !== "script" && key !== "cell" && !empty(value)),
+  );
   return (
     <div class="scroll">
       {(script ?? cell) && <pre>{script ?? cell}</pre>}
       <pre>{JSON.stringify(rest, null, 2)}</pre>
-      <p class="dim path">in <code>{plain(detail.working_dir)}</code></p>
+      <p class="dim path">
+        in <code>{plain(detail.working_dir)}</code>
+      </p>
     </div>
   );
 }
 
 function empty(value: unknown): boolean {
-  return value === null || value === undefined || value === "" || value === false || (Array.isArray(value) && !value.length) || (typeof value === "object" && value !== null && !Object.keys(value).length);
+  return (
+    value === null ||
+    value === undefined ||
+    value === "" ||
+    value === false ||
+    (Array.isArray(value) && !value.length) ||
+    (typeof value === "object" && value !== null && !Object.keys(value).length)
+  );
 }

@@ -29,7 +29,13 @@ export class Failure extends Component<Props, { words: string[] }> {
 
   override componentDidUpdate(before: Props): void {
     const [old, own] = [before.worker, this.props.worker];
-    if (before.source !== this.props.source || before.run !== this.props.run || old.name !== own.name || old.attempt !== own.attempt) void this.look();
+    if (
+      before.source !== this.props.source ||
+      before.run !== this.props.run ||
+      old.name !== own.name ||
+      old.attempt !== own.attempt
+    )
+      void this.look();
   }
 
   override componentWillUnmount(): void {
@@ -43,7 +49,8 @@ export class Failure extends Component<Props, { words: string[] }> {
       const reply = await source.ask("read_logs", { workflow: run, worker: worker.name, tail: LINES });
       const said: Record<string, string> = {};
       for (const chunk of reply.chunks) said[chunk.stream] = (said[chunk.stream] ?? "") + (chunk.text ?? "");
-      if (!this.over) this.setState({ words: lastWords(said.stderr || said.stdout || "", worker.group ?? worker.name) });
+      if (!this.over)
+        this.setState({ words: lastWords(said.stderr || said.stdout || "", worker.group ?? worker.name) });
     } catch {
       /* the block stands without its last words */
     }
@@ -64,7 +71,13 @@ export class Failure extends Component<Props, { words: string[] }> {
           <button type="button" class="small" onClick={onLog}>
             Log
           </button>
-          {canRerun && <Action label="Rerun from here" title={`wattle rerun ${run} --from ${worker.group ?? worker.name}`} act={onRerun} />}
+          {canRerun && (
+            <Action
+              label="Rerun from here"
+              title={`wattle rerun ${run} --from ${worker.group ?? worker.name}`}
+              act={onRerun}
+            />
+          )}
         </p>
         {worker.message && worker.message !== reason && <p class="words">{plain(worker.message)}</p>}
         {words.length > 0 && <pre class="words">{words.join("\n")}</pre>}

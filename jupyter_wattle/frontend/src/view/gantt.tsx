@@ -48,7 +48,8 @@ export class GanttView extends Component<Props, State> {
       this.seen = -1;
       this.setState({ timeline: this.props.saved });
     }
-    if (this.props.model.version !== this.seen && !this.timer) this.timer = window.setTimeout(() => void this.refresh(), REFRESH_MS);
+    if (this.props.model.version !== this.seen && !this.timer)
+      this.timer = window.setTimeout(() => void this.refresh(), REFRESH_MS);
   }
 
   override componentWillUnmount(): void {
@@ -72,32 +73,79 @@ export class GanttView extends Component<Props, State> {
   override render({ now, selected, onPick, run, fill }: Props, { timeline, width, tip, error }: State) {
     const chart = timeline ? gantt(timeline, now) : null;
     return (
-      <section class={`gantt${fill ? " filling" : ""}`} aria-label={`Timeline of ${plain(run)}`} ref={(found) => void (this.host = found)} onMouseLeave={() => this.setState({ tip: null })}>
-        {error && <p class="problem" role="alert">{error}</p>}
+      <section
+        class={`gantt${fill ? " filling" : ""}`}
+        aria-label={`Timeline of ${plain(run)}`}
+        ref={(found) => void (this.host = found)}
+        onMouseLeave={() => this.setState({ tip: null })}
+      >
+        {error && (
+          <p class="problem" role="alert">
+            {error}
+          </p>
+        )}
         {chart?.rows.length ? (
           <>
             <Axis chart={chart} width={Math.max(120, width - NAMES - 24)} />
             <div class="rows" style={fill ? {} : { height: `${Math.min(380, chart.rows.length * ROW + 6)}px` }}>
-              <VirtualList rows={chart.rows.length} rowHeight={ROW} label="Workers" render={(at) => {
-                const row = chart.rows[at];
-                return row ? <Row key={row.name} row={row} chart={chart} width={Math.max(120, width - NAMES - 24)} now={now} selected={selected === row.name} onPick={onPick} onTip={(found) => this.setState({ tip: found })} /> : null;
-              }} />
+              <VirtualList
+                rows={chart.rows.length}
+                rowHeight={ROW}
+                label="Workers"
+                render={(at) => {
+                  const row = chart.rows[at];
+                  return row ? (
+                    <Row
+                      key={row.name}
+                      row={row}
+                      chart={chart}
+                      width={Math.max(120, width - NAMES - 24)}
+                      now={now}
+                      selected={selected === row.name}
+                      onPick={onPick}
+                      onTip={(found) => this.setState({ tip: found })}
+                    />
+                  ) : null;
+                }}
+              />
             </div>
             <p class="legend">
-              <span><i class="wait" /> waiting for a slot</span>
-              <span><i class="start" /> start-up</span>
-              <span><i class="run" /> running</span>
-              {chart.rows.some((row) => row.critical) && <span><i class="critical" /> critical path</span>}
+              <span>
+                <i class="wait" /> waiting for a slot
+              </span>
+              <span>
+                <i class="start" /> start-up
+              </span>
+              <span>
+                <i class="run" /> running
+              </span>
+              {chart.rows.some((row) => row.critical) && (
+                <span>
+                  <i class="critical" /> critical path
+                </span>
+              )}
               <span class="spring" />
               <span>{duration(chart.to - chart.from)} in all</span>
             </p>
           </>
         ) : (
-          !error && <p class="hint middle">{this.props.source.live || timeline ? "Nothing has started yet." : "The timeline is not in this snapshot."}</p>
+          !error && (
+            <p class="hint middle">
+              {this.props.source.live || timeline
+                ? "Nothing has started yet."
+                : "The timeline is not in this snapshot."}
+            </p>
+          )
         )}
         {tip && (
-          <div class="tip" role="tooltip" style={{ left: `${Math.min(tip.x, Math.max(0, width - 220))}px`, top: `${tip.y}px` }}>
-            {tip.lines.map((line) => <div>{plain(line)}</div>)}
+          <div
+            class="tip"
+            role="tooltip"
+            style={{ left: `${Math.min(tip.x, Math.max(0, width - 220))}px`, top: `${tip.y}px` }}
+          >
+            {tip.lines.map((line) => (
+              <div>{plain(line)}</div>
+            ))}
           </div>
         )}
       </section>
@@ -112,7 +160,9 @@ function Axis({ chart, width }: { chart: Gantt; width: number }) {
       {ticks(all, Math.max(2, Math.floor(width / 90))).map(({ at, label }) => (
         <g transform={`translate(${NAMES + (width * at) / all} 0)`}>
           <line y1="16" y2="22" />
-          <text y="12" text-anchor={at === 0 ? "start" : "middle"}>{label}</text>
+          <text y="12" text-anchor={at === 0 ? "start" : "middle"}>
+            {label}
+          </text>
         </g>
       ))}
     </svg>
@@ -139,15 +189,33 @@ function Row({ row, chart, width, now, selected, onPick, onTip }: RowProps) {
   };
   return (
     <div class={`row${selected ? " selected" : ""}${row.critical ? " critical" : ""}`} role="listitem">
-      <svg width={NAMES + width + 24} height={ROW} role="button" tabindex={0} aria-label={plain(told)} onClick={() => onPick(row.name)}
-        onKeyDown={(event) => (event.key === "Enter" || event.key === " ") && onPick(row.name)}>
-        <text class="name" x="10" y="16">{shorten(plain(row.name), 22)}</text>
+      <svg
+        width={NAMES + width + 24}
+        height={ROW}
+        role="button"
+        tabindex={0}
+        aria-label={plain(told)}
+        onClick={() => onPick(row.name)}
+        onKeyDown={(event) => (event.key === "Enter" || event.key === " ") && onPick(row.name)}
+      >
+        <text class="name" x="10" y="16">
+          {shorten(plain(row.name), 22)}
+        </text>
         {row.bars.map(({ bar, spans }) => (
           <g class={bar.status} onMouseMove={(event) => tip(event, facts(bar, now))} onMouseLeave={() => onTip(null)}>
             {spans.map((span) => {
               const [from, to] = [scale(span.from), scale(span.to)];
               const tall = span.kind === "run";
-              return <rect class={span.kind} x={from} y={tall ? 5 : 9} width={Math.max(tall ? 2 : 0.5, to - from)} height={tall ? 14 : 6} rx={tall ? 3 : 0} />;
+              return (
+                <rect
+                  class={span.kind}
+                  x={from}
+                  y={tall ? 5 : 9}
+                  width={Math.max(tall ? 2 : 0.5, to - from)}
+                  height={tall ? 14 : 6}
+                  rx={tall ? 3 : 0}
+                />
+              );
             })}
           </g>
         ))}

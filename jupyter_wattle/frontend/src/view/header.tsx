@@ -28,7 +28,9 @@ export function Header({ address, run, definition, stale, workers, now, live, th
     <header class="head">
       <Mark look={look} />
       <h2>{plain(run?.address ?? address)}</h2>
-      <span class={`word ${look}`} role="status">{run ? look : definition ? "" : "not run yet"}</span>
+      <span class={`word ${look}`} role="status">
+        {run ? look : definition ? "" : "not run yet"}
+      </span>
       <span class="dim facts">
         {run ? runFacts(run, took) : `${count(workers)} worker${workers === 1 ? "" : "s"}`}
         {live && !there ? " · reconnecting…" : ""}
@@ -36,12 +38,37 @@ export function Header({ address, run, definition, stale, workers, now, live, th
       <span class="spring" />
       {live && (
         <>
-          {onEdit && <button type="button" onClick={onEdit}>Edit</button>}
-          {!run && stale && <Action label="Run what is stale" title="wattle run --stale: takes over what would come out the same" act={() => act("run-stale")} />}
+          {onEdit && (
+            <button type="button" onClick={onEdit}>
+              Edit
+            </button>
+          )}
+          {!run && stale && (
+            <Action
+              label="Run what is stale"
+              title="wattle run --stale: takes over what would come out the same"
+              act={() => act("run-stale")}
+            />
+          )}
           {!run && <Action label="Run" kind="primary" act={() => act("run")} />}
-          {run && canStop(run) && <Action label="Stop" kind="danger" question={`Stop ${plain(run.address)} and every process of it?`} act={() => act("stop")} />}
-          {run && isFinal(run.status) && run.status !== "completed" && <Action label="Rerun failed" title="A new run that takes over what completed" act={() => act("rerun-failed")} />}
-          {run && isFinal(run.status) && <Action label="Rerun" title="A new run like this one" act={() => act("rerun")} />}
+          {run && canStop(run) && (
+            <Action
+              label="Stop"
+              kind="danger"
+              question={`Stop ${plain(run.address)} and every process of it?`}
+              act={() => act("stop")}
+            />
+          )}
+          {run && isFinal(run.status) && run.status !== "completed" && (
+            <Action
+              label="Rerun failed"
+              title="A new run that takes over what completed"
+              act={() => act("rerun-failed")}
+            />
+          )}
+          {run && isFinal(run.status) && (
+            <Action label="Rerun" title="A new run like this one" act={() => act("rerun")} />
+          )}
         </>
       )}
       {run && <Meter run={run} />}
@@ -56,7 +83,9 @@ function runLook(run: RunSummary): Look {
 function runFacts(run: RunSummary, took: string): string {
   const all = total(run.counts);
   const done = ORDER.filter(isFinal).reduce((sum, status) => sum + (run.counts[status] ?? 0), 0);
-  const parts = [isFinal(run.status) ? `${count(all)} worker${all === 1 ? "" : "s"}` : `${count(done)} of ${count(all)} done`];
+  const parts = [
+    isFinal(run.status) ? `${count(all)} worker${all === 1 ? "" : "s"}` : `${count(done)} of ${count(all)} done`,
+  ];
   if (run.counts.running) parts.push(`${count(run.counts.running)} running`);
   if (run.counts.failed) parts.push(`${count(run.counts.failed)} failed`);
   if (took) parts.push(took);

@@ -38,7 +38,10 @@ export class Lists extends Component<Props, State> {
   override componentDidMount(): void {
     void this.look();
     this.follow("");
-    this.timer = window.setInterval(() => document.visibilityState === "visible" && this.setState({ now: Date.now() / 1000 }), TICK_MS);
+    this.timer = window.setInterval(
+      () => document.visibilityState === "visible" && this.setState({ now: Date.now() / 1000 }),
+      TICK_MS,
+    );
   }
 
   override componentDidUpdate(before: Props): void {
@@ -86,7 +89,12 @@ export class Lists extends Component<Props, State> {
 
   override render(props: Props, { workflows, runs, error, now }: State) {
     const rows = props.what === "workflows" ? workflows : runs;
-    if (error && !rows) return <p class="problem" role="alert">{error.message} {error.hint}</p>;
+    if (error && !rows)
+      return (
+        <p class="problem" role="alert">
+          {error.message} {error.hint}
+        </p>
+      );
     if (!rows) return <p class="hint middle">Looking…</p>;
     if (!rows.length) return <Empty what={props.what} />;
     return (
@@ -97,16 +105,46 @@ export class Lists extends Component<Props, State> {
               <th scope="col">{props.what === "workflows" ? "workflow" : "run"}</th>
               <th scope="col">status</th>
               <th scope="col">workers</th>
-              <th scope="col" class="num">took</th>
-              <th scope="col" class="num">when</th>
-              {props.what === "workflows" && <th><span class="unseen">actions</span></th>}
+              <th scope="col" class="num">
+                took
+              </th>
+              <th scope="col" class="num">
+                when
+              </th>
+              {props.what === "workflows" && (
+                <th>
+                  <span class="unseen">actions</span>
+                </th>
+              )}
             </tr>
           </thead>
         )}
         <tbody>
           {props.what === "workflows"
-            ? (workflows ?? []).map((one) => <Row key={one.name} {...props} address={one.name} about={one.description} run={one.run} workers={one.workers} now={now} startable />)
-            : (runs ?? []).map((one) => <Row key={one.address} {...props} address={one.address} about="" run={one} workers={total(one.counts)} now={now} startable={false} />)}
+            ? (workflows ?? []).map((one) => (
+                <Row
+                  key={one.name}
+                  {...props}
+                  address={one.name}
+                  about={one.description}
+                  run={one.run}
+                  workers={one.workers}
+                  now={now}
+                  startable
+                />
+              ))
+            : (runs ?? []).map((one) => (
+                <Row
+                  key={one.address}
+                  {...props}
+                  address={one.address}
+                  about=""
+                  run={one}
+                  workers={total(one.counts)}
+                  now={now}
+                  startable={false}
+                />
+              ))}
         </tbody>
       </table>
     );
@@ -138,8 +176,14 @@ function Row({ source, address, about, run, workers, now, startable, narrow, lin
         <td class="narrow">
           <Mark look={look} />
           <span class="grow">
-            <button type="button" class="main" title={`${name} ${look}`}>{name}</button>
-            {run?.cause && <small>{plain(run.cause)}: {run.reason}</small>}
+            <button type="button" class="main" title={`${name} ${look}`}>
+              {name}
+            </button>
+            {run?.cause && (
+              <small>
+                {plain(run.cause)}: {run.reason}
+              </small>
+            )}
           </span>
         </td>
         <td class="num">{active ? took : run ? ago(now - run.created_at) : "never run"}</td>
@@ -148,19 +192,33 @@ function Row({ source, address, about, run, workers, now, startable, narrow, lin
   return (
     <tr class="open" onClick={(event) => (event.target as Element).closest("a, button, .confirm") || onOpen(address)}>
       <td>
-        <a class="main" href={href ?? "#"}>{name}</a>
+        <a class="main" href={href ?? "#"}>
+          {name}
+        </a>
         {about && <small title={about}>{plain(about)}</small>}
       </td>
       <td class="status">
         <Mark look={look} silent /> {run ? (startable ? `${look} · ${run.number}` : look) : "never run"}
-        {run?.cause && <small>{plain(run.cause)}: {run.reason}</small>}
+        {run?.cause && (
+          <small>
+            {plain(run.cause)}: {run.reason}
+          </small>
+        )}
       </td>
-      <td>{run ? <Meter run={run} /> : null}<small>{plural(run ? total(run.counts) : workers, "worker")}</small></td>
+      <td>
+        {run ? <Meter run={run} /> : null}
+        <small>{plural(run ? total(run.counts) : workers, "worker")}</small>
+      </td>
       <td class="num">{took}</td>
       <td class="num">{run ? ago(now - run.created_at) : ""}</td>
       {startable && (
         <td class="num">
-          {!active && <Action label="Run" act={async () => onOpen((await source.ask("start_workflow", { workflow: address })).address)} />}
+          {!active && (
+            <Action
+              label="Run"
+              act={async () => onOpen((await source.ask("start_workflow", { workflow: address })).address)}
+            />
+          )}
         </td>
       )}
     </tr>
@@ -170,7 +228,11 @@ function Row({ source, address, about, run, workers, now, startable, narrow, lin
 function Empty({ what }: { what: string }) {
   return (
     <div class="empty">
-      <p>{what === "workflows" ? "No workflow yet. Make one here, in a notebook, or in a terminal:" : "Nothing has run yet. In a terminal:"}</p>
+      <p>
+        {what === "workflows"
+          ? "No workflow yet. Make one here, in a notebook, or in a terminal:"
+          : "Nothing has run yet. In a terminal:"}
+      </p>
       <pre>{"wattle demo                 an example, made and run\nwattle run flow.yaml        your own"}</pre>
     </div>
   );
@@ -212,7 +274,11 @@ export class Runs extends Component<RunsProps, { runs: RunSummary[] }> {
     return (
       <nav class="runs" aria-label="Runs of this workflow">
         {[...runs].reverse().map((run) => (
-          <a href={`#${encode(run.address)}`} aria-current={run.address === current ? "page" : undefined} title={`${run.address} ${run.status}`}>
+          <a
+            href={`#${encode(run.address)}`}
+            aria-current={run.address === current ? "page" : undefined}
+            title={`${run.address} ${run.status}`}
+          >
             <Mark look={run.status} silent /> {count(run.number)}
           </a>
         ))}

@@ -91,7 +91,13 @@ export function MarkShape({ look }: { look: Look }) {
 /** In a text; read aloud as the word. */
 export function Mark({ look, silent }: { look: Look; silent?: boolean }) {
   return (
-    <svg class={`mark ${look}`} viewBox="0 0 16 16" role="img" aria-hidden={silent ? "true" : undefined} aria-label={word(look)}>
+    <svg
+      class={`mark ${look}`}
+      viewBox="0 0 16 16"
+      role="img"
+      aria-hidden={silent ? "true" : undefined}
+      aria-label={word(look)}
+    >
       <Shape look={look} />
     </svg>
   );

@@ -26,7 +26,13 @@ export class Preview extends Component<Props, { found: OutputPreview | null; err
 
   override componentDidUpdate(before: Props): void {
     const own = this.props;
-    if (before.run !== own.run || before.worker !== own.worker || before.port !== own.port || before.version !== own.version) void this.look();
+    if (
+      before.run !== own.run ||
+      before.worker !== own.worker ||
+      before.port !== own.port ||
+      before.version !== own.version
+    )
+      void this.look();
   }
 
   override componentWillUnmount(): void {
@@ -50,7 +56,8 @@ export class Preview extends Component<Props, { found: OutputPreview | null; err
     return (
       <div class="preview">
         <p class="dim path">
-          {bytes(found.size)} · <code title={found.path}>{plain(found.path)}</code> <Copy text={found.path} label="copy path" />
+          {bytes(found.size)} · <code title={found.path}>{plain(found.path)}</code>{" "}
+          <Copy text={found.path} label="copy path" />
         </p>
         <Shown found={found} />
         {found.truncated && <p class="dim">The beginning of it; the rest is in the file.</p>}

@@ -60,7 +60,9 @@ export class RunView extends Component<RunViewProps, State> {
     version: 0,
     error: null,
   };
-  private readonly frame = new Frame(() => this.setState((state) => ({ version: state.version + 1, now: Date.now() / 1000 })));
+  private readonly frame = new Frame(() =>
+    this.setState((state) => ({ version: state.version + 1, now: Date.now() / 1000 })),
+  );
   private followed = this.begin(this.props.address);
   private timer = 0;
   private planned: { graph: Graph; plan: Plan } | null = null;
@@ -78,8 +80,10 @@ export class RunView extends Component<RunViewProps, State> {
     if (before.address !== own.address) this.turnTo(own.address, own.worker ?? "");
     // A saved view has become a live one: what somebody has opened meanwhile stays open.
     else if (before.source !== own.source) this.turnTo(this.state.address, this.state.worker, this.state.box);
-    else if (before.snapshot !== own.snapshot && own.snapshot && !own.source.live) this.followed.model.load(own.snapshot.run, own.snapshot.graph);
-    else if (before.worker !== own.worker && own.worker !== undefined && own.worker !== this.state.worker) this.setState({ worker: own.worker });
+    else if (before.snapshot !== own.snapshot && own.snapshot && !own.source.live)
+      this.followed.model.load(own.snapshot.run, own.snapshot.graph);
+    else if (before.worker !== own.worker && own.worker !== undefined && own.worker !== this.state.worker)
+      this.setState({ worker: own.worker });
   }
 
   override componentWillUnmount(): void {
@@ -89,13 +93,19 @@ export class RunView extends Component<RunViewProps, State> {
   }
 
   private begin(address: string): FollowedRun {
-    return new FollowedRun(this.props.source, address, () => this.frame.ask(), !!this.props.definition && !address.includes("@"));
+    return new FollowedRun(
+      this.props.source,
+      address,
+      () => this.frame.ask(),
+      !!this.props.definition && !address.includes("@"),
+    );
   }
 
   private turnTo(address: string, worker: string, box = ""): void {
     this.followed.end();
     this.followed = this.begin(address);
-    if (this.props.snapshot && address === this.props.address) this.followed.model.load(this.props.snapshot.run, this.props.snapshot.graph);
+    if (this.props.snapshot && address === this.props.address)
+      this.followed.model.load(this.props.snapshot.run, this.props.snapshot.graph);
     this.setState({ address, worker, box, error: null });
     void this.followed.start();
   }
@@ -134,11 +144,21 @@ export class RunView extends Component<RunViewProps, State> {
     try {
       let next = "";
       const key = crypto.randomUUID?.() ?? String(Math.random());
-      if (what === "run" || what === "run-stale") next = (await source.ask("start_workflow", { workflow, key, ...(what === "run-stale" ? { stale: true } : {}) })).address;
+      if (what === "run" || what === "run-stale")
+        next = (await source.ask("start_workflow", { workflow, key, ...(what === "run-stale" ? { stale: true } : {}) }))
+          .address;
       else if (what === "stop" && !worker) await source.ask("stop_workflow", { workflow });
       else if (what === "stop") await source.ask("stop_worker", { workflow, worker });
       else if (what === "restart") await source.ask("restart_worker", { workflow, worker, key });
-      else next = (await source.ask("rerun_workflow", { workflow, key, ...(worker ? { from_worker: worker } : {}), ...(what === "rerun-failed" ? { failed: true } : {}) })).address;
+      else
+        next = (
+          await source.ask("rerun_workflow", {
+            workflow,
+            key,
+            ...(worker ? { from_worker: worker } : {}),
+            ...(what === "rerun-failed" ? { failed: true } : {}),
+          })
+        ).address;
       this.setState({ error: null });
       if (next && this.props.onRun) this.props.onRun(next, "");
       else if (next) this.turnTo(next, "");
@@ -155,14 +175,22 @@ export class RunView extends Component<RunViewProps, State> {
     return (
       <div class="failures">
         {failed.slice(0, FAILURES_SHOWN).map((worker) => (
-          <Failure key={worker.name} source={this.props.source} run={address} worker={worker} canRerun={this.props.source.live && model.final}
+          <Failure
+            key={worker.name}
+            source={this.props.source}
+            run={address}
+            worker={worker}
+            canRerun={this.props.source.live && model.final}
             onLog={() => {
               this.setState({ tab: "log" });
               this.pickWorker(worker.name);
             }}
-            onRerun={() => this.act("rerun", worker.group ?? worker.name)} />
+            onRerun={() => this.act("rerun", worker.group ?? worker.name)}
+          />
         ))}
-        {failed.length > FAILURES_SHOWN && <p class="dim">… and {count(failed.length - FAILURES_SHOWN)} more failed.</p>}
+        {failed.length > FAILURES_SHOWN && (
+          <p class="dim">… and {count(failed.length - FAILURES_SHOWN)} more failed.</p>
+        )}
       </div>
     );
   }
@@ -174,13 +202,30 @@ export class RunView extends Component<RunViewProps, State> {
     const box = this.plan().boxes.find((one) => one.key === key);
     if (worker)
       return (
-        <Detail source={source} run={address} name={worker} state={model.worker(worker)} runFinal={model.final} now={now} tab={tab}
-          onTab={(found) => this.setState({ tab: found })} act={(what, name) => this.act(what, name)} onPick={this.pickWorker}
-          onClose={() => this.show(this.hasMembers(box) ? key : "", "")} />
+        <Detail
+          source={source}
+          run={address}
+          name={worker}
+          state={model.worker(worker)}
+          runFinal={model.final}
+          now={now}
+          tab={tab}
+          onTab={(found) => this.setState({ tab: found })}
+          act={(what, name) => this.act(what, name)}
+          onPick={this.pickWorker}
+          onClose={() => this.show(this.hasMembers(box) ? key : "", "")}
+        />
       );
     if (box && this.hasMembers(box))
-      return <Members title={box.label} workers={box.nodes.flatMap((name) => model.instances(name))} now={now}
-        onPick={(name) => this.show(key, name)} onClose={() => this.show("", "")} />;
+      return (
+        <Members
+          title={box.label}
+          workers={box.nodes.flatMap((name) => model.instances(name))}
+          now={now}
+          onPick={(name) => this.show(key, name)}
+          onClose={() => this.show("", "")}
+        />
+      );
     return fill && !box ? null : null;
   }
 
@@ -194,33 +239,83 @@ export class RunView extends Component<RunViewProps, State> {
     const detail = this.detail();
     const selected = this.plan().boxOf.get(model.worker(worker)?.group ?? worker)?.key ?? this.state.box;
     return (
-      <div class={`run${props.fill ? " filling" : ""}${detail ? " split" : ""}`} data-address={address} data-status={model.run?.status ?? ""}>
-        <Header address={address} run={model.run} definition={this.followed.definition} stale={model.graph.nodes.some((node) => node.stale)} workers={model.graph.nodes.length} now={now} live={props.source.live} there={there}
-          act={(what) => this.act(what)} onEdit={props.onEdit && !model.run ? () => props.onEdit?.(address) : null} />
+      <div
+        class={`run${props.fill ? " filling" : ""}${detail ? " split" : ""}`}
+        data-address={address}
+        data-status={model.run?.status ?? ""}
+      >
+        <Header
+          address={address}
+          run={model.run}
+          definition={this.followed.definition}
+          stale={model.graph.nodes.some((node) => node.stale)}
+          workers={model.graph.nodes.length}
+          now={now}
+          live={props.source.live}
+          there={there}
+          act={(what) => this.act(what)}
+          onEdit={props.onEdit && !model.run ? () => props.onEdit?.(address) : null}
+        />
         {props.source.note && <p class="note">{props.source.note}</p>}
-        {refused && <p class="problem" role="alert">{plain(refused.message)} {plain(refused.hint)}</p>}
+        {refused && (
+          <p class="problem" role="alert">
+            {plain(refused.message)} {plain(refused.hint)}
+          </p>
+        )}
         {props.view !== "logs" && this.failures()}
-        {model.warnings.length > 0 && <ul class="warnings">{model.warnings.slice(0, 5).map((text) => <li>{plain(text)}</li>)}</ul>}
+        {model.warnings.length > 0 && (
+          <ul class="warnings">
+            {model.warnings.slice(0, 5).map((text) => (
+              <li>{plain(text)}</li>
+            ))}
+          </ul>
+        )}
         <div class="panes">
           <div class="pane">
             <div class="tabs" role="tablist">
               {(this.followed.definition ? (["graph"] as const) : (["graph", "gantt"] as const)).map((name) => (
-                <button type="button" role="tab" aria-selected={shown === name} onClick={() => this.setState({ shown: name })}>
+                <button
+                  type="button"
+                  role="tab"
+                  aria-selected={shown === name}
+                  onClick={() => this.setState({ shown: name })}
+                >
                   {name === "graph" ? "Graph" : "Timeline"}
                 </button>
               ))}
               <span class="spring" />
-              {this.plan().folded && <span class="dim">{count(model.graph.nodes.length)} workers, folded by level</span>}
+              {this.plan().folded && (
+                <span class="dim">{count(model.graph.nodes.length)} workers, folded by level</span>
+              )}
             </div>
             {shown === "graph" ? (
-              <Dag model={model} plan={this.plan()} now={now} selected={selected} room={420} fill={!!props.fill} onPick={this.pickBox} />
+              <Dag
+                model={model}
+                plan={this.plan()}
+                now={now}
+                selected={selected}
+                room={420}
+                fill={!!props.fill}
+                onPick={this.pickBox}
+              />
             ) : (
-              <GanttView source={props.source} model={model} run={address} now={now} saved={props.snapshot?.timeline ?? null} selected={worker} fill={!!props.fill} onPick={this.pickWorker} />
+              <GanttView
+                source={props.source}
+                model={model}
+                run={address}
+                now={now}
+                saved={props.snapshot?.timeline ?? null}
+                selected={worker}
+                fill={!!props.fill}
+                onPick={this.pickWorker}
+              />
             )}
           </div>
           {detail}
         </div>
-        <p class="unseen" aria-live="polite">{model.run && isFinal(model.run.status) ? `${address} ${model.run.status}` : ""}</p>
+        <p class="unseen" aria-live="polite">
+          {model.run && isFinal(model.run.status) ? `${address} ${model.run.status}` : ""}
+        </p>
       </div>
     );
   }
@@ -228,5 +323,7 @@ export class RunView extends Component<RunViewProps, State> {
 
 /** Whether anything of a run can still change. */
 export function quiet(snapshot: Snapshot): boolean {
-  return !snapshot.run || (isFinal(snapshot.run.status) && snapshot.run.workers.every((one) => lookOf(one) !== "running"));
+  return (
+    !snapshot.run || (isFinal(snapshot.run.status) && snapshot.run.workers.every((one) => lookOf(one) !== "running"))
+  );
 }

@@ -59,6 +59,11 @@ export class VirtualList extends Component<Props, { top: number; height: number 
     this.measure();
   }
 
+  /** The first row in sight. */
+  get top(): number {
+    return this.window().first;
+  }
+
   /** The content above has grown by so many rows: stay where we are. */
   shift(rows: number): void {
     if (this.host) this.scrollTo(this.window().first + rows);
@@ -114,7 +119,14 @@ export class VirtualList extends Component<Props, { top: number; height: number 
     const shown: ComponentChildren[] = [];
     for (let row = Math.max(0, first); row < last; row++) shown.push(render(row));
     return (
-      <div class="virtual" ref={(found) => void (this.host = found)} onScroll={this.scrolled} tabIndex={0} role={role ?? "list"} aria-label={label}>
+      <div
+        class="virtual"
+        ref={(found) => void (this.host = found)}
+        onScroll={this.scrolled}
+        tabIndex={0}
+        role={role ?? "list"}
+        aria-label={label}
+      >
         <div class="tall" style={{ height: `${Math.min(TALLEST, rows * rowHeight)}px` }}>
           <div class="shown" style={{ transform: `translateY(${Math.max(0, this.state.top + offset)}px)` }}>
             {shown}
