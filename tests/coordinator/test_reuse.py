@@ -314,6 +314,16 @@ async def test_an_unsaved_document_is_planned_against_what_its_name_has_run(tmp_
         assert await plan(desk) == dict.fromkeys(PIPE, ("reuse", "same as etl@1")), "nothing was saved"
 
 
+async def test_a_plan_may_be_asked_by_a_url(tmp_path: Path) -> None:
+    async with Desk(tmp_path) as desk:
+        await desk.create({"a": {"command": "echo ${params.day}"}}, params={"day": 1})
+        await completed(desk, "a")
+        for params, runs in (("{}", 0), ('{"day": 1}', 0), ('{"day": 2}', 1)):
+            assert (await desk.ask("get_plan", workflow="etl", params=params, stale=True)).runs == runs
+        for broken in ("[1]", "{", "day"):
+            assert "params is no JSON object" in (await refusal(desk, "get_plan", workflow="etl", params=broken)).message
+
+
 async def test_a_looker_plans_and_marks_without_a_coordinator(tmp_path: Path) -> None:
     async with Desk(tmp_path, "sqlite") as desk:
         await first(desk)

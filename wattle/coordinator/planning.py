@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from wattle.coordinator.definitions import read_document
 from wattle.coordinator.history import History
 from wattle.coordinator.reuse import Decision, decide
@@ -19,14 +21,24 @@ from wattle.coordinator.views import worker_edges
 from wattle.core import graph
 from wattle.core.binding import bind_environment
 from wattle.core.document import unavailable
+from wattle.core.errors import InvalidRequest
 from wattle.core.expand import expand, resolve_params, resolve_rows
 from wattle.core.identity import Identities
 from wattle.core.launch import describe
 from wattle.core.models import Instance, RunSpec, Workflow
 from wattle.core.replies import Plan, PlannedWorker
-from wattle.core.requests import CreateWorkflow, PlanWorkflow, StartWorkflow
+from wattle.core.requests import CreateWorkflow, GetPlan, PlanWorkflow, StartWorkflow
 
 REASONS_TOLD = 2
+
+
+def asked(request: GetPlan) -> PlanWorkflow:
+    """The plan that a URL asks for. Raises InvalidRequest."""
+    try:
+        params = msgspec.json.decode(request.params, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise InvalidRequest(f"get_plan: params is no JSON object: {error}", 'for example: params={"day": 7}') from None
+    return PlanWorkflow(workflow=request.workflow, params=params, jobs=request.jobs, stale=request.stale)
 
 
 class Planning:

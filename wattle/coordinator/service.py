@@ -134,6 +134,9 @@ class Service:
     async def plan_workflow(self, request: rq.PlanWorkflow) -> rp.Plan:
         return await self._planning(request.environment).of(request)
 
+    async def get_plan(self, request: rq.GetPlan) -> rp.Plan:
+        return await self.plan_workflow(planning.asked(request))
+
     async def delete_worker(self, request: rq.DeleteWorker) -> rp.WorkflowDetail:
         driver = self._driver()
         async with driver.lock:

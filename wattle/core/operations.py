@@ -59,6 +59,8 @@ OPERATIONS: tuple[Operation, ...] = (
          "A new run like an earlier one, taking over what need not run again"),
     _row("plan_workflow", "POST", "/api/workflows/{workflow}/plan", "PlanWorkflow", "Plan", READ, "plan",
          "What a start would run, in which order"),
+    _row("get_plan", "GET", "/api/workflows/{workflow}/plan", "GetPlan", "Plan", READ, "plan",
+         "What a start of a saved workflow would run, asked by a URL"),
     _row("list_workers", "GET", "/api/workflows/{workflow}/workers", "ListWorkers", "RunDetail", READ, "status",
          "The workers of a run and their states"),
     _row("list_runs", "GET", "/api/workflows/{workflow}/runs", "ListRuns", "RunList", READ, "runs",

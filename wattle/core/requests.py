@@ -115,6 +115,15 @@ class PlanWorkflow(Request, kw_only=True):
     base_dir: str | None = None
 
 
+class GetPlan(Request, kw_only=True):
+    """As `PlanWorkflow`, of what is saved; `params` is a JSON object, written out."""
+
+    workflow: str
+    params: str = "{}"
+    jobs: Jobs | None = None
+    stale: bool = False
+
+
 class ListWorkers(Request, kw_only=True):
     workflow: str
 

@@ -92,6 +92,10 @@ class Methods:
                          environment=environment or self.environment, document=document, text=text, format=format,
                          base_dir=base_dir or self.base_dir)  # fmt: skip
 
+    def get_plan(self, workflow: str, *, params: str = "{}", jobs: int | None = None,
+                 stale: bool = False) -> replies.Plan:  # fmt: skip
+        return self._one("get_plan", workflow=workflow, params=params, jobs=jobs, stale=stale)
+
     def list_workers(self, workflow: str) -> replies.RunDetail:
         return self._one("list_workers", workflow=workflow)
 
