@@ -46,7 +46,7 @@ class Server:
     """One server process. Its folders lie below `folder`; servers of the same folder share a state root."""
 
     def __init__(self, folder: Path, kind: str = "server", *words: str, environment: Mapping[str, str] | None = None,
-                 config: Mapping[str, Any] | None = None) -> None:  # fmt: skip
+                 config: Mapping[str, Any] | None = None, port: int = 0) -> None:  # fmt: skip
         self.folder = folder
         self.home = folder / "home"
         self.log = folder / f"{kind}.log"
@@ -59,7 +59,7 @@ class Server:
             variables[f"JUPYTER_{name}_DIR"] = str(place)
         variables["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / "workspaces")
         (folder / "jupyter-config" / "jupyter_server_config.json").write_text(json.dumps(config or CONFIG))
-        command = [sys.executable, *COMMANDS[kind], "--allow-root", "--no-browser", f"--port={free_port()}",
+        command = [sys.executable, *COMMANDS[kind], "--allow-root", "--no-browser", f"--port={port or free_port()}",
                    f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}", *words]  # fmt: skip
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=folder, env={**variables, **(environment or {})}, stdout=log,
