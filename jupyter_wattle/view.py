@@ -213,8 +213,8 @@ class Views:
         if self.desk.here.headless:
             return lambda _change: None
         if not self._updates():
-            return _TerminalLine(run.address, self.desk.style()).take
-        line = _Line(run.address, self.desk.style())
+            return _TerminalLine(run.address, self.desk.style(), whole=whole).take
+        line = _Line(run.address, self.desk.style(), whole=whole)
         if not whole or self.desk.here.front_end == "text":
             return line.take
 
@@ -248,8 +248,9 @@ class Views:
 class _Line:
     """One display of one line."""
 
-    def __init__(self, address: str, style: Style) -> None:
+    def __init__(self, address: str, style: Style, *, whole: bool) -> None:
         self._address = address
+        self._whole = whole
         self._style = style
         self._board = Board()
         self._id = ""
@@ -264,7 +265,9 @@ class _Line:
         """Note a change; None is the end. A thread shows the present five times a second, so that time goes on."""
         if change is None:
             self.stop()
-            if self._board.run and not self.was_over:
+            if self._whole and not self.seen_to_the_end:
+                self.say("")  # it was left, which is said elsewhere
+            elif self._board.run and not self.was_over:
                 self.end(self._ended())
             return
         with self._lock:
