@@ -26,7 +26,7 @@ WORKFLOWS, RUNS, LOGS = "wattle:workflows", "wattle:runs", "wattle:logs"
 
 _DEFINITIONS = frozenset({
     "list_workflows", "create_workflow", "get_workflow", "replace_workflow", "delete_workflow", "plan_workflow",
-    "get_graph", "get_worker", "get_worker_schema", "delete_worker", "validate_document", "get_health",
+    "get_plan", "get_graph", "get_worker", "get_worker_schema", "delete_worker", "validate_document", "get_health",
 })  # fmt: skip
 _BEARER = re.compile(r"(?:token|bearer)\s+(\S+)", re.IGNORECASE)
 

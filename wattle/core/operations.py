@@ -57,7 +57,7 @@ OPERATIONS: tuple[Operation, ...] = (
          "Stop a run and every process of it"),
     _row("rerun_workflow", "POST", "/api/workflows/{workflow}/rerun", "RerunWorkflow", "RunDetail", EXECUTE, "rerun",
          "A new run like an earlier one, taking over what need not run again"),
-    _row("plan_workflow", "POST", "/api/workflows/{workflow}/plan", "PlanWorkflow", "Plan", READ, "plan",
+    _row("plan_workflow", "POST", "/api/workflows/{workflow}/plan", "PlanWorkflow", "Plan", EXECUTE, "plan",
          "What a start would run, in which order"),
     _row("get_plan", "GET", "/api/workflows/{workflow}/plan", "GetPlan", "Plan", READ, "plan",
          "What a start of a saved workflow would run, asked by a URL"),
@@ -121,8 +121,9 @@ OPERATIONS: tuple[Operation, ...] = (
          "Give the coordination to another process, or end it"),
 )  # fmt: skip
 
-UNRECORDED = frozenset({"put_progress"})
-"""What is said several times a second, and changes nothing that lasts: it leaves no line in the audit file."""
+UNRECORDED = frozenset({"plan_workflow", "put_progress"})
+"""What changes nothing that lasts: it leaves no line in the audit file. A plan needs the right of a start all the same,
+because it looks at whatever files a document names; `get_plan` looks at those of a saved one."""
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
