@@ -254,3 +254,13 @@ def test_verbs_against_a_live_coordinator_stay_light(terminal: Terminal, words: 
              "tornado", "yaml"}  # fmt: skip
     assert "wattle.cli.main" in modules
     assert not heavy & modules
+
+
+def test_a_description_does_not_drive_the_terminal(terminal: Terminal) -> None:
+    path = terminal.write("hostile.json", {"name": "hostile", "description": "red \033[31mand\a loud", "workers": {
+        "a": {"command": "true"}}})  # fmt: skip
+    assert terminal.wattle("create", path).returncode == 0
+    for words in (["list"], ["show", "hostile"]):
+        said = terminal.wattle(*words).stdout
+        assert "\033" not in said
+        assert "and loud" in said

@@ -78,7 +78,7 @@ def workflows(reply: Mapping[str, Any], style: Style) -> str:
         rows.append([style.mark(flow["status"]), flow["name"], str(flow["workers"]), run["address"] if run else "",
                      flow["status"] if run else "never run", style.clock(run["started_at"]) if run else "",
                      duration(style.span(run["started_at"], run["completed_at"])) if run else "",
-                     clip(flow["description"] or short_path(flow["source"]), 50)])  # fmt: skip
+                     clip(clean(flow["description"]) or short_path(flow["source"]), 50)])  # fmt: skip
     return style.table(rows, ["", "workflow", "workers", "latest", "status", "started", "took", "about"])
 
 
@@ -122,7 +122,7 @@ def workflow_detail(reply: Mapping[str, Any], style: Style) -> str:
     run = reply["run"]
     lines = [f"{style.paint(reply['name'], 'bold')}  {reply['workers']} workers, revision {reply['revision']}"]
     if reply["description"]:
-        lines.append(f"  {reply['description']}")
+        lines.append(f"  {clean(reply['description'])}")
     lines.append(f"  folder   {short_path(reply['working_dir'])}")
     if reply["source"]:
         lines.append(f"  source   {short_path(reply['source'])}")
