@@ -40,6 +40,7 @@ def test_nodes_change_as_the_run_goes_on_and_a_reload_keeps_all(page: Page, serv
     for name in ("one", "two"):
         node(page, name, "completed").wait_for()
     assert page.locator(".head .word").inner_text() == "completed"
+    wait_until(lambda: page.title() == "✔ gated@1 · Wattle")
 
 
 def test_a_log_is_followed_by_both_streams_with_its_colours(page: Page, server: Server) -> None:

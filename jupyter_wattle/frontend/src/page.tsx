@@ -115,7 +115,7 @@ class Page extends Component<
           <span class="spring" />
           <a href={`#${encode(workflow)}?edit`}>edit</a>
         </div>
-        <RunView source={this.props.source} address={address} worker={worker} fill onRun={this.open} />
+        <RunView source={this.props.source} address={address} worker={worker} fill titled onRun={this.open} />
       </>
     );
   }

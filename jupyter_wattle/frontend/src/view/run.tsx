@@ -5,7 +5,7 @@ import { Refusal, type Graph, type RunDetail, type Source, type Timeline } from 
 import { Frame } from "../frame";
 import { FollowedRun } from "../model/follow";
 import { plan, type Box, type Plan } from "../model/fold";
-import { isFinal, lookOf } from "../model/status";
+import { isFinal } from "../model/status";
 import { count, plain } from "../text";
 import { Dag } from "./dag";
 import { Detail, type Tab } from "./detail";
@@ -33,6 +33,8 @@ export interface RunViewProps {
   definition?: boolean;
   /** Fill the room there is, as in a page, instead of taking what is needed, as in a notebook. */
   fill?: boolean;
+  /** The window's title says how the run stands. */
+  titled?: boolean;
   /** Another run is to be shown; without it this view shows it itself. */
   onRun?: (address: string, worker: string) => void;
   onEdit?: (workflow: string) => void;
@@ -77,6 +79,7 @@ export class RunView extends Component<RunViewProps, State> {
 
   override componentDidUpdate(before: RunViewProps): void {
     const own = this.props;
+    if (own.titled) document.title = title(this.followed);
     if (before.address !== own.address) this.turnTo(own.address, own.worker ?? "");
     // A saved view has become a live one: what somebody has opened meanwhile stays open.
     else if (before.source !== own.source) this.turnTo(this.state.address, this.state.worker, this.state.box);
@@ -87,6 +90,7 @@ export class RunView extends Component<RunViewProps, State> {
   }
 
   override componentWillUnmount(): void {
+    if (this.props.titled) document.title = "Wattle";
     clearInterval(this.timer);
     this.followed.end();
     this.frame.end();
@@ -321,9 +325,8 @@ export class RunView extends Component<RunViewProps, State> {
   }
 }
 
-/** Whether anything of a run can still change. */
-export function quiet(snapshot: Snapshot): boolean {
-  return (
-    !snapshot.run || (isFinal(snapshot.run.status) && snapshot.run.workers.every((one) => lookOf(one) !== "running"))
-  );
+/** `✔ etl@12 · Wattle`, with the command line's marks. */
+function title({ model, address }: FollowedRun): string {
+  const marks = { completed: "✔", running: "●", failed: "✗", cancelled: "⊘", created: "○" };
+  return `${model.run ? `${marks[model.run.status]} ` : ""}${plain(address)} · Wattle`;
 }
