@@ -67,9 +67,11 @@ class Page extends Component<
     return (
       <div class="page">
         <header class="top">
-          <a class="brand" href="#">
-            <Sprig /> Wattle
-          </a>
+          <h1>
+            <a class="brand" href="#">
+              <Sprig /> Wattle
+            </a>
+          </h1>
           <nav aria-label="Views">
             <a href="#" aria-current={here("workflows")}>
               Workflows

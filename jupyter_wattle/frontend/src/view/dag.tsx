@@ -377,7 +377,9 @@ class Node extends Component<NodeProps> {
 
   override render({ box, look, name, caption, counts, fraction, kind, stale, selected, first, far }: NodeProps) {
     const group = counts !== null;
-    const label = `${plain(name)}, ${counts && total(counts) ? countsText(counts) : word(look)}${caption ? `, ${plain(caption)}` : ""}`;
+    // The title is its name for those who do not see it; what is seen comes first in it.
+    const state = counts && total(counts) ? countsText(counts) : word(look);
+    const label = `${plain(name)} ${plain(caption)}, ${state}`;
     const body = (
       <>
         {group && <rect class="shadow" x="4" y="4" width={BOX.width - 2} height={BOX.height - 1} rx="9" />}
@@ -392,7 +394,6 @@ class Node extends Component<NodeProps> {
         data-status={look}
         role="button"
         tabindex={first ? 0 : -1}
-        aria-label={label}
         aria-pressed={selected}
       >
         <title>{label}</title>
@@ -406,10 +407,10 @@ class Node extends Component<NodeProps> {
             <svg x="11" y={caption ? 8 : 16} width="16" height="16" viewBox="0 0 16 16">
               <MarkShape look={look} />
             </svg>
-            <text class="name" x="34" y={caption ? 21 : 29}>
+            <text class="name" aria-hidden="true" x="34" y={caption ? 21 : 29}>
               {shorten(plain(name), kind ? 17 : 19)}
             </text>
-            <text class="caption" x="34" y="37">
+            <text class="caption" aria-hidden="true" x="34" y="37">
               {shorten(plain(caption), 24)}
             </text>
             {kind && <path class="kind" transform={`translate(${BOX.width - 24} 9)`} d={kindPath(kind)} />}
