@@ -22,8 +22,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
 OURS_FIRST = {"JUPYTER_PREFER_ENV_PATH": "0"}
 """The extension of these sources, not the one of whenever the package was installed here."""
-EXPECTED = ("favicon", "404 (Not Found)", "(reading 'schema')")
-"""What browsers and Notebook 7 complain about that is no fault of ours."""
+EXPECTED = ("favicon", "404 (Not Found)", "(reading 'schema')", "@jupyterlab/scheduler")
+"""What browsers, Notebook 7 and other extensions in it complain about that is no fault of ours."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
