@@ -135,10 +135,17 @@ def test_who_listens_at_once_waits_for_a_bus_that_is_starting(live: Terminal) ->
     assert live.wattle("stop", "loop").returncode == 0
 
 
+def looks(terminal: Terminal) -> dict[str, str]:
+    """What the doctor says, by what it looked at."""
+    return {look["name"]: look["detail"] for look in terminal.ask("doctor")}
+
+
 def test_the_router_of_a_coordinator_that_was_ended_goes_with_it(live: Terminal) -> None:
     assert live.wattle("up").returncode == 0
     router = wait_until(lambda: (live.home / "run" / "bus" / "ready.json").exists() and live.router())
     assert running(router)
+    wait_until(lambda: looks(live)["bus"].endswith(", started."))
+    assert looks(live)["supervisor"].endswith(", well")
     assert live.wattle("down").returncode == 0
     wait_until(lambda: not running(router))
 

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from wattle.succession import Hold
     from wattle.web.door import PrivateDoor
 
+STARTING = "starting"
 WATCH_SECONDS = 2.0
 BACKUP_LOOK_SECONDS = 60.0
 DOOR_DELAY = 0.25
@@ -93,7 +94,7 @@ class Host:
         self._goodbye = True
         self._spawn = False
         self._down = False
-        self._state = "starting"
+        self._state = STARTING
         self.supervised = supervised(settings)
         self._executor: LocalExecutor | InProcessExecutor | None = None
         self._coordinator: Coordinator | None = None
@@ -139,6 +140,7 @@ class Host:
         self._coordinator = coordinator
         coordinator.connection = str(self._bus.file)
         await recover(coordinator, self._epoch, self._note)
+        self._state = "well" if self._state == STARTING else self._state
         self.service = Service(
             store, FileLogs(), log_root=root, coordinator=coordinator, health=lambda: self._health(coordinator),
             hand_over=self._hand_over, glob=list_files, default_folder=self._default_folder,

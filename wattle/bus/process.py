@@ -144,6 +144,7 @@ class RouterProcess:
             return
         if self.ready:
             end_process(self.ready)
+            self.ready = {}
         self._provision(fingerprint, zenohd)
         self._spawn()
 
