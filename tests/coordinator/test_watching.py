@@ -153,3 +153,20 @@ async def test_a_picture_that_is_known_is_not_sent_again(tmp_path: Path) -> None
         assert (change.first, [worker.name for worker in change.workers]) == (False, ["a"])
         await known.leave()
         await older.leave()
+
+
+async def test_who_comes_back_while_a_change_gathers_is_told_it(tmp_path: Path) -> None:
+    """The number of the last picture is still the newest one then, and yet there is news that nobody was told."""
+    async with Desk(tmp_path) as desk:
+        await desk.create({"a": {}})
+        await desk.run()
+        reader = Reader(desk.follow("watch_run", workflow="etl"))
+        seen = (await reader.has(1))[0]
+        await reader.leave()
+        desk.hands.started(desk.hands.nonce("a"))
+        await until(lambda: desk.driver._pending.batch.events, every=0)
+        assert desk.driver.seq == seen.seq, "it has not been written yet"
+        reader = Reader(desk.follow("watch_run", workflow="etl", after=seen.seq))
+        again = (await reader.has(1))[0]
+        assert [(worker.name, worker.phase) for worker in again.workers] == [("a", "running")]
+        await reader.leave()

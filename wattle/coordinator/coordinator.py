@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +25,7 @@ from typing import TypeVar
 
 from wattle.coordinator import telling
 from wattle.coordinator.live import LiveRun
+from wattle.coordinator.nonces import Nonces
 from wattle.coordinator.pending import Looked, Pending, answer, leaving, refuse
 from wattle.coordinator.tally import Tally
 from wattle.coordinator.values import left_there
@@ -45,7 +45,6 @@ FAILPOINTS = ("before-commit", "after-commit", "before-act", "after-act", "befor
 """Where a test may end the process: around every write, and between the steps of a recovery."""
 RETRY_COMMIT_SECONDS = 1.0
 LOOP_PROBE_SECONDS = 0.25
-NONCE_BYTES, NONCES_DRAWN = 8, 64
 GATHER_SECONDS = 0.02
 """How long what nobody waits for may gather."""
 
@@ -90,7 +89,7 @@ class Coordinator:
         self._pending = Pending()
         self._writing: Pending | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="wattle-writer")
-        self._nonces: list[str] = []
+        self._nonces = Nonces()
         self._scheduled = False
         self._gathering: asyncio.TimerHandle | None = None
         self._sent = 0
@@ -157,7 +156,7 @@ class Coordinator:
         """
         if self._closed:
             raise leaving()
-        if not self._pending and not self._inbox and self._writing is None:
+        if self.at_rest:
             return look()
         if self.trouble:
             raise StorageError(self.trouble, "it goes on by itself when the disk can be written again")
@@ -165,6 +164,11 @@ class Coordinator:
         self._pending.waiters.append((future, look))
         self._schedule()
         return await future  # type: ignore[return-value]
+
+    @property
+    def at_rest(self) -> bool:
+        """Everything that was decided is durable: what `read` shows now is exactly what is true up to `seq`."""
+        return not self._pending and not self._inbox and self._writing is None
 
     async def settled(self) -> None:
         """Wait until everything posted so far is durable."""
@@ -247,18 +251,11 @@ class Coordinator:
         now = self.clock.now()
         for run, index in self.dispatcher.picks([live.run for live in self.runs.values()]):
             progress = run.workers[index]
-            nonce = self._nonce()
+            nonce = self._nonces.draw()
             self.dispatcher.hold(nonce, self.dispatcher.limits(run, index))
             launched = ev.WorkerLaunched(at=now, worker=progress.instance.name, attempt=progress.attempt + 1,
                                          nonce=nonce)  # fmt: skip
             self._decide(self.runs[run.spec.id], launched)
-
-    def _nonce(self) -> str:
-        """A name that no attempt ever had; drawn many at a time, because asking the system lets other threads in."""
-        if not self._nonces:
-            drawn = secrets.token_hex(NONCE_BYTES * NONCES_DRAWN)
-            self._nonces = [drawn[at : at + 2 * NONCE_BYTES] for at in range(0, len(drawn), 2 * NONCE_BYTES)]
-        return self._nonces.pop()
 
     def _overhead(self, live: LiveRun) -> float:
         """CPU seconds of this process and its supervisor since the run began, shared with the other active runs."""

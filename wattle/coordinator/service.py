@@ -231,8 +231,9 @@ class Service:
             stale = await self.history.stale(live.record, live.run)
             while not self.leaving:
                 with contextlib.suppress(Unreachable):  # the coordinator let go meanwhile
+                    exact = self.coordinator.at_rest  # else the picture is newer than its number says
                     change = await self.coordinator.read(partial(self._news, live, watcher, stale, first=first))
-                    known = first and change.seq == request.after and change.run.status not in FINAL
+                    known = first and exact and change.seq == request.after and change.run.status not in FINAL
                     if not known and (first or change.workers or change.run.status in FINAL):
                         yield change
                     if change.run.status in FINAL:
